@@ -16,6 +16,16 @@ type Config struct {
 	Admin       Admin       `yaml:"admin"`
 	Log         Log         `yaml:"log"`
 	Shutdown    Shutdown    `yaml:"shutdown"`
+
+	// Source says what the configuration was read from; zero when it was not loaded.
+	Source Source `yaml:"-"`
+}
+
+// Source is where a Config was read from.
+type Source struct {
+	Path string            // of the file, as it was given to Load
+	Hash string            // of the effective configuration and the certificates, secrets left out
+	PEM  map[string]string // key path -> digest of the content of the certificate or key file
 }
 
 // Listen is where clients connect.
@@ -37,7 +47,7 @@ type ListenTLS struct {
 
 // ProxyProtocol says from whom a PROXY v1 or v2 header is believed.
 type ProxyProtocol struct {
-	Trusted []string `yaml:"trusted"` // CIDRs
+	Trusted []string `yaml:"trusted"` // CIDRs or single addresses
 }
 
 // Cluster is the servers and how to reach them.
@@ -54,25 +64,29 @@ type Cluster struct {
 
 // Node is one server.
 type Node struct {
-	Name    string `yaml:"name"`
-	Address string `yaml:"address"` // host:port or the path of a unix socket
-	Weight  *int   `yaml:"weight"`  // share of the reads; 0 takes none; default 100
+	Name    string `yaml:"name"`    // default: the address as it was written
+	Address string `yaml:"address"` // host, host:port (default 3306) or the absolute path of a unix socket
+	Weight  *int   `yaml:"weight"`  // share of the reads; 0 takes none; default 100; see ReadWeight
 	Zone    string `yaml:"zone"`
 	Role    string `yaml:"role"`  // auto (default) | leader | follower: what the operator expects; verified by asking
 	State   string `yaml:"state"` // active (default) | drain
 }
 
-// Secret is a password given in one of three ways.
+// Secret is a password given in one of three ways. It never shows its value;
+// see Resolve.
 type Secret struct {
 	Value string `yaml:"password"`
 	File  string `yaml:"password_file"`
 	Env   string `yaml:"password_env"`
+
+	text   string // what Resolve found when the configuration was loaded
+	loaded bool
 }
 
 // ClusterTLS is encryption towards the nodes.
 type ClusterTLS struct {
 	Mode string `yaml:"mode"` // off | preferred | required | verify-ca | verify-identity
-	CA   string `yaml:"ca"`
+	CA   string `yaml:"ca"`   // PEM; empty for the system's
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
 }
@@ -95,7 +109,7 @@ type Rule struct {
 	Name       string         `yaml:"name"`
 	Users      []string       `yaml:"users"`
 	Schemas    []string       `yaml:"schemas"`
-	Clients    []string       `yaml:"clients"` // CIDRs
+	Clients    []string       `yaml:"clients"` // CIDRs or single addresses
 	Pattern    string         `yaml:"pattern"` // regular expression (RE2) over the statement, comments included
 	Digest     string         `yaml:"digest"`  // as EXPLAIN ROUTE and /v1/digests show it
 	Target     string         `yaml:"target"`  // leader | follower; empty leaves the decision
@@ -124,7 +138,7 @@ type Heartbeat struct {
 type Pool struct {
 	MaxIdle     int           `yaml:"max_idle"` // per node
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
-	MaxLifetime time.Duration `yaml:"max_lifetime"`
+	MaxLifetime time.Duration `yaml:"max_lifetime"` // 0: no limit
 	MaxPerNode  int           `yaml:"max_per_node"` // backend connections per node; 0: no limit
 	Wait        time.Duration `yaml:"wait"`         // for one of MaxPerNode
 }
@@ -144,7 +158,7 @@ type Limits struct {
 type User struct {
 	Name           string `yaml:"name"`
 	Password       Secret `yaml:",inline"`
-	MaxConnections int    `yaml:"max_connections"`
+	MaxConnections int    `yaml:"max_connections"` // 0: limits.max_connections_per_user decides
 }
 
 // Admin is the HTTP side.
@@ -164,4 +178,5 @@ type Shutdown struct {
 }
 
 // ByteSize is a size in bytes, written as 16MiB, 64k, 1GB or a plain number.
+// As in the servers' own settings, all units are powers of 1024.
 type ByteSize int64
