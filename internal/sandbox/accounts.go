@@ -1,0 +1,112 @@
+package sandbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/bellwetherdb/bellwether/internal/gtid"
+)
+
+// Account is a user of the sandbox's servers.
+type Account struct{ User, Password string }
+
+// Accounts that CreateAccounts makes, all from any host. root@localhost has no
+// password and comes in through the node's socket only.
+var (
+	// ProxyAccount is Bellwether's own, with what ProxyGrants says.
+	ProxyAccount = Account{"bellwether", "bellwether-secret"}
+	// ReplicationAccount is the followers'.
+	ReplicationAccount = Account{"repl", "repl-secret"}
+	// AppAccount is an application's: everything in the schema AppSchema.
+	AppAccount = Account{"app", "app"}
+	// AdminAccount may do everything.
+	AdminAccount = Account{"admin", "admin"}
+)
+
+// Schemas that CreateAccounts makes.
+const (
+	AppSchema       = "shop"       // the application's
+	HeartbeatSchema = "bellwether" // where Bellwether writes its heartbeat
+)
+
+// ProxyGrants returns the rights that Bellwether's own account needs on a server
+// of this version, as GRANT statements for the account, written as in
+// 'bellwether'@'%'. The documentation quotes them.
+func ProxyGrants(f gtid.Flavor, version, account string) []string {
+	var global []string
+	if f == gtid.MariaDB {
+		global = []string{
+			"PROCESS",          // whose statement a KILL would end
+			"BINLOG MONITOR",   // SHOW MASTER STATUS, binlog positions
+			"SLAVE MONITOR",    // SHOW SLAVE STATUS
+			"CONNECTION ADMIN", // end the statement of a client that went away
+			"SHOW VIEW",        // which functions a view calls
+			"SHOW DATABASES",
+		}
+		if VersionAtLeast(version, 11, 3) {
+			global = append(global, "SHOW CREATE ROUTINE")
+		}
+	} else {
+		global = []string{
+			"PROCESS",
+			"REPLICATION CLIENT", // SHOW REPLICA STATUS, SHOW BINARY LOG STATUS
+			"CONNECTION_ADMIN",
+			"SHOW_ROUTINE", // bodies and data access of routines
+			"SHOW VIEW",
+			"SHOW DATABASES",
+		}
+	}
+	grants := []string{
+		fmt.Sprintf("GRANT %s ON *.* TO %s", strings.Join(global, ", "), account),
+		fmt.Sprintf("GRANT SELECT ON mysql.* TO %s", account), // accounts, routines
+		fmt.Sprintf("GRANT ALL PRIVILEGES ON `%s`.* TO %s", HeartbeatSchema, account),
+	}
+	if f == gtid.MySQL {
+		grants = append(grants, fmt.Sprintf("GRANT SELECT ON performance_schema.* TO %s", account))
+	}
+	return grants
+}
+
+// CreateAccounts makes the accounts and schemas above. On a leader it is
+// written to the binlog, and so reaches the followers.
+func CreateAccounts(ctx context.Context, db *sql.DB, f gtid.Flavor) error {
+	version, err := serverVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	statements := []string{
+		"CREATE DATABASE IF NOT EXISTS `" + AppSchema + "`",
+		"CREATE DATABASE IF NOT EXISTS `" + HeartbeatSchema + "`",
+	}
+	for _, a := range []Account{ProxyAccount, ReplicationAccount, AppAccount, AdminAccount} {
+		statements = append(statements, fmt.Sprintf("CREATE USER IF NOT EXISTS %s IDENTIFIED BY '%s'", a.at(), a.Password))
+	}
+	statements = append(statements, ProxyGrants(f, version, ProxyAccount.at())...)
+	statements = append(statements,
+		"GRANT REPLICATION SLAVE ON *.* TO "+ReplicationAccount.at(),
+		"GRANT ALL PRIVILEGES ON `"+AppSchema+"`.* TO "+AppAccount.at(),
+		"GRANT ALL PRIVILEGES ON *.* TO "+AdminAccount.at()+" WITH GRANT OPTION",
+	)
+	return execAll(ctx, db, statements...)
+}
+
+func (a Account) at() string { return "'" + a.User + "'@'%'" }
+
+func serverVersion(ctx context.Context, db *sql.DB) (string, error) {
+	var v string
+	if err := db.QueryRowContext(ctx, "SELECT @@version").Scan(&v); err != nil {
+		return "", fmt.Errorf("ask the server's version: %w", err)
+	}
+	return v, nil
+}
+
+func execAll(ctx context.Context, db *sql.DB, statements ...string) error {
+	for _, s := range statements {
+		if _, err := db.ExecContext(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return nil
+}
