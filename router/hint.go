@@ -11,9 +11,14 @@ const (
 	TargetLeader                 // the home connection
 	TargetFollower               // a follower; Decision.Node says which
 	TargetRefuse                 // an error: no follower is eligible, and the policy forbids the leader
+
+	numTargets
 )
 
 var targetNames = [...]string{"none", "leader", "follower", "refuse"}
+
+// NumTargets is how many targets there are, for arrays of counters.
+const NumTargets = int(numTargets)
 
 func (t Target) String() string {
 	if int(t) < len(targetNames) {

@@ -69,6 +69,14 @@ const (
 	ReasonNoEligibleFollower // no follower was fresh and healthy enough
 	ReasonReadOnlyTxn        // inside a READ ONLY transaction that is open on a follower
 
+	// What the data path found out while it ran a statement.
+
+	ReasonTooLarge       // too long to be read whole, so that it was not classified
+	ReasonStateUnfit     // the session's state could not be brought to the follower
+	ReasonFollowerFailed // the follower was lost, and no other could take the read
+	ReasonRefused        // the follower refused to write
+	ReasonDiagnostics    // asks about the statement before it, which ran there
+
 	numReasons
 )
 
@@ -123,6 +131,11 @@ var reasonNames = [numReasons]string{
 	ReasonBadHint:            "bad_hint",
 	ReasonNoEligibleFollower: "no_eligible_follower",
 	ReasonReadOnlyTxn:        "read_only_transaction",
+	ReasonTooLarge:           "too_large",
+	ReasonStateUnfit:         "state_unfit",
+	ReasonFollowerFailed:     "follower_failed",
+	ReasonRefused:            "refused",
+	ReasonDiagnostics:        "diagnostics",
 }
 
 func (r Reason) String() string {
