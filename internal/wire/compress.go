@@ -12,16 +12,16 @@ import (
 type Compression uint8
 
 const (
-	CompressZlib Compression = iota + 1
-	CompressZstd
+	CompressionZlib Compression = iota + 1
+	CompressionZstd
 )
 
 // String is the name that the servers use in their variables.
 func (c Compression) String() string {
 	switch c {
-	case CompressZlib:
+	case CompressionZlib:
 		return "zlib"
-	case CompressZstd:
+	case CompressionZstd:
 		return "zstd"
 	}
 	return "uncompressed"
@@ -33,9 +33,9 @@ func (c Compression) String() string {
 func NegotiatedCompression(caps Capability) (c Compression, ok bool) {
 	switch {
 	case caps.Has(ClientCompress):
-		return CompressZlib, true
+		return CompressionZlib, true
 	case caps.Has(ClientZstdCompression):
-		return CompressZstd, true
+		return CompressionZstd, true
 	}
 	return 0, false
 }
@@ -84,9 +84,21 @@ type CompressedConn struct {
 var _ net.Conn = (*CompressedConn)(nil)
 
 // NewCompressedConn wraps conn. level is zlib's (1 to 9, 0 for the default) or
-// zstd's (1 to 22, 0 for the default). It starts nothing.
-func NewCompressedConn(conn net.Conn, algorithm Compression, level int) *CompressedConn {
-	return &CompressedConn{Conn: conn, algorithm: algorithm, level: level}
+// zstd's (1 to 22, 0 for the default); it applies to what is written. It starts
+// nothing, and fails only for an algorithm or a level that do not exist.
+func NewCompressedConn(conn net.Conn, algorithm Compression, level int) (*CompressedConn, error) {
+	limit := maxZlibLevel
+	switch algorithm {
+	case CompressionZlib:
+	case CompressionZstd:
+		limit = maxZstdLevel
+	default:
+		return nil, fmt.Errorf("compression algorithm %d does not exist", algorithm)
+	}
+	if level < 0 || level > limit {
+		return nil, fmt.Errorf("%s level %d is not in 0 to %d", algorithm, level, limit)
+	}
+	return &CompressedConn{Conn: conn, algorithm: algorithm, level: level}, nil
 }
 
 // ResetSeq starts a new command: both sides count compressed packets from 0.

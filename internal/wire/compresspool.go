@@ -109,7 +109,7 @@ var (
 )
 
 func getUnpacker(a Compression) unpacker {
-	if a == CompressZstd {
+	if a == CompressionZstd {
 		return zstdUnpackers.Get().(unpacker)
 	}
 	return zlibUnpackers.Get().(unpacker)
@@ -149,7 +149,10 @@ type zlibPacker struct {
 	w   *zlib.Writer
 }
 
-const maxZlibLevel = 9
+const (
+	maxZlibLevel = 9
+	maxZstdLevel = 22
+)
 
 // Packers by level: index 0 is the default level.
 var (
@@ -159,14 +162,13 @@ var (
 
 // appendPacked appends p, compressed, to dst.
 func appendPacked(dst, p []byte, a Compression, level int) ([]byte, error) {
-	if a == CompressZstd {
+	if a == CompressionZstd {
 		return appendZstd(dst, p, level)
 	}
 	return appendZlib(dst, p, level)
 }
 
 func appendZlib(dst, p []byte, level int) ([]byte, error) {
-	level = min(max(level, 0), maxZlibLevel)
 	pool := &zlibPackers[level]
 	z, ok := pool.Get().(*zlibPacker)
 	if !ok {
