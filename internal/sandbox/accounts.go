@@ -42,7 +42,7 @@ func ProxyGrants(f gtid.Flavor, version, account string) []string {
 			"BINLOG MONITOR",   // SHOW MASTER STATUS, binlog positions
 			"SLAVE MONITOR",    // SHOW SLAVE STATUS
 			"CONNECTION ADMIN", // end the statement of a client that went away
-			"SHOW VIEW",        // which functions a view calls
+			"SHOW VIEW",        // which views there are; see ViewGrant
 			"SHOW DATABASES",
 		}
 		if VersionAtLeast(version, 11, 3) {
@@ -69,6 +69,14 @@ func ProxyGrants(f gtid.Flavor, version, account string) []string {
 	return grants
 }
 
+// ViewGrant returns what Bellwether's account needs beside ProxyGrants to read
+// the definitions of a schema's views, and so to know which functions they call.
+// It is optional: both flavours hide a definition (an empty VIEW_DEFINITION)
+// from who may not also read the view, and what is unknown goes to the leader.
+func ViewGrant(schema, account string) string {
+	return fmt.Sprintf("GRANT SELECT ON `%s`.* TO %s", schema, account)
+}
+
 // CreateAccounts makes the accounts and schemas above. On a leader it is
 // written to the binlog, and so reaches the followers.
 func CreateAccounts(ctx context.Context, db *sql.DB, f gtid.Flavor) error {
@@ -85,6 +93,7 @@ func CreateAccounts(ctx context.Context, db *sql.DB, f gtid.Flavor) error {
 	}
 	statements = append(statements, ProxyGrants(f, version, ProxyAccount.at())...)
 	statements = append(statements,
+		ViewGrant(AppSchema, ProxyAccount.at()),
 		"GRANT REPLICATION SLAVE ON *.* TO "+ReplicationAccount.at(),
 		"GRANT ALL PRIVILEGES ON `"+AppSchema+"`.* TO "+AppAccount.at(),
 		"GRANT ALL PRIVILEGES ON *.* TO "+AdminAccount.at()+" WITH GRANT OPTION",
