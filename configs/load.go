@@ -132,20 +132,41 @@ func (d *decoder) syntax(err error, data []byte) {
 		at.Line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
 	}
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	if n := brokenLine(lines, len(data)); n > 0 {
+		at.Line = n
+	}
 	hint := ""
-	if lines := bytes.Split(data, []byte("\n")); at.Line > 0 && at.Line <= len(lines) {
+	if at.Line > 0 && at.Line <= len(lines) {
 		line := lines[at.Line-1]
 		indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
 		switch {
 		case bytes.ContainsRune(indent, '\t'):
 			hint = ": indent with spaces, YAML allows no tabs"
-		case strings.Contains(text, "mapping values are not allowed"):
-			hint = ": check the indentation of this line and the one before, and quote values that contain ': '"
+		case strings.Contains(text, "mapping values are not allowed"), strings.Contains(text, "did not find expected"):
+			hint = ": check the indentation of this line and the one before, brackets, and quote values that contain ': '"
 		case strings.Contains(text, "cannot start any token"):
 			hint = ": quote values that start with %, @ or `"
 		}
 	}
 	d.problem(&at, "", "this is not YAML: %s%s", clip(text), hint)
+}
+
+// brokenLine finds the line from which on the text is no longer YAML: the one
+// after the longest run of lines that is. The parser itself often names the
+// line where the surrounding block began. 0 for a text too long to search.
+func brokenLine(lines [][]byte, size int) int {
+	if len(lines) > 500 || size > 32<<10 {
+		return 0
+	}
+	for n := len(lines) - 1; n > 0; n-- {
+		size -= len(lines[n])
+		var doc yaml.Node
+		if yaml.Unmarshal(bytes.Join(lines[:n], nil), &doc) == nil {
+			return n + 1
+		}
+	}
+	return 1
 }
 
 // resolvePaths makes the paths of a configuration independent of where the

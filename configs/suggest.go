@@ -69,6 +69,9 @@ func nearest(s string, known []string) string {
 	best, bestDistance := "", 1+max(1, len(s)/3)
 	fold := func(s string) string { return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)) }
 	for _, k := range known {
+		if len(s) > 2 && len(k) > 2 && (strings.HasPrefix(s, k) || strings.HasPrefix(k, s)) {
+			return k
+		}
 		if d := editDistance(fold(s), fold(k)); d < bestDistance {
 			best, bestDistance = k, d
 		}

@@ -24,7 +24,7 @@ func ParseByteSize(s string) (ByteSize, error) {
 	text := strings.TrimSpace(s)
 	end := strings.LastIndexAny(text, "0123456789.") + 1
 	number, unit := text[:end], strings.ToLower(strings.TrimSpace(text[end:]))
-	if number == "" {
+	if number == "" || strings.Trim(number, "0123456789.") != "" {
 		return 0, fmt.Errorf("%q is not a size, such as 16MiB", clip(s))
 	}
 	factor := int64(1)
@@ -36,7 +36,7 @@ func ParseByteSize(s string) (ByteSize, error) {
 			}
 		}
 		if factor == 0 {
-			return 0, fmt.Errorf("%q is not a unit of size: use k, M or G (or KiB, MiB, GiB)", clip(text[end:]))
+			return 0, fmt.Errorf("%q is not a unit of size: use k, M or G (or KiB, MiB, GiB)", clip(unit))
 		}
 	}
 	if n, err := strconv.ParseInt(number, 10, 64); err == nil {

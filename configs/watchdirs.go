@@ -21,7 +21,9 @@ type dirSet struct {
 }
 
 // concerns reports whether an event for that path matters.
-func (s *dirSet) concerns(name string) bool { return s.names[filepath.Clean(name)] || s.dirs[name] != nil }
+func (s *dirSet) concerns(name string) bool {
+	return s.names[filepath.Clean(name)] || s.dirs[name] != nil
+}
 
 // follow watches what is needed for files, and no more.
 func (s *dirSet) follow(files map[string]fileState) {
