@@ -326,23 +326,38 @@ func (n *Node) Kill() error {
 	return nil
 }
 
-// Pause freezes the server (SIGSTOP): connections to it stay open, and the
-// kernel still accepts new ones, but nothing answers.
-func (n *Node) Pause() error { return n.freeze(syscall.SIGSTOP, true) }
-
-// Continue ends a Pause.
-func (n *Node) Continue() error { return n.freeze(syscall.SIGCONT, false) }
-
-func (n *Node) freeze(sig syscall.Signal, paused bool) error {
+// Pause freezes the server (SIGSTOP) and returns when all its threads stand
+// still: connections to it stay open, and the kernel still accepts new ones, but
+// nothing answers.
+func (n *Node) Pause() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.paused && n.running() {
+		return nil
+	}
+	if err := n.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	n.paused = true
+	return waitStopped(n.proc)
+}
+
+// Continue ends a Pause.
+func (n *Node) Continue() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.paused = false
+	return n.signal(syscall.SIGCONT)
+}
+
+// signal sends a signal to the running server. n.mu is held.
+func (n *Node) signal(sig syscall.Signal) error {
 	if !n.running() {
 		return fmt.Errorf("node %s: %w", n.opts.Name, os.ErrProcessDone)
 	}
 	if err := n.proc.Signal(sig); err != nil {
 		return fmt.Errorf("node %s: %w", n.opts.Name, err)
 	}
-	n.paused = paused
 	return nil
 }
 

@@ -50,7 +50,9 @@ func TestNodeLifecycle(t *testing.T) {
 				var one int
 				answered <- n.DB().QueryRowContext(ctx, "SELECT 1").Scan(&one)
 			}()
-			eventually(t, "state T in /proc", func() bool { return processState(t, n.PID()) == "T" })
+			if state := processState(t, n.PID()); state != "T" {
+				t.Errorf("state %s in /proc", state)
+			}
 			select {
 			case err := <-answered:
 				t.Fatalf("a stopped server answered: %v", err)
