@@ -25,10 +25,11 @@ func (s *dirSet) concerns(name string) bool {
 	return s.names[filepath.Clean(name)] || s.dirs[name] != nil
 }
 
-// follow watches what is needed for files, and no more.
-func (s *dirSet) follow(files map[string]fileState) {
+// follow watches what is needed for files, and no more. It returns whether a
+// folder is watched now that was not before.
+func (s *dirSet) follow(files map[string]fileState) (added bool) {
 	if s.fs == nil {
-		return
+		return false
 	}
 	want := make(map[string]bool)
 	s.names = make(map[string]bool)
@@ -58,8 +59,9 @@ func (s *dirSet) follow(files map[string]fileState) {
 			s.log.Warn("cannot watch a folder: it is polled", slog.String("folder", dir), slog.Any("error", err))
 			continue
 		}
-		s.dirs[dir] = st
+		s.dirs[dir], added = st, true
 	}
+	return added
 }
 
 // walkLinks goes from the root to path, through symbolic links, and adds the

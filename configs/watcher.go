@@ -126,8 +126,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		dirs.fs, events, failures = fs, fs.Events, fs.Errors
 	}
 	w.attempt()
-	dirs.follow(w.seen)
-	w.lookAgain(dirs) // what changed before the folders were watched
+	w.settle(dirs)
 
 	poll := time.NewTicker(w.opts.Poll)
 	defer poll.Stop()
@@ -151,7 +150,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			w.lookAgain(dirs)
 		case <-w.kick:
 			w.attempt()
-			dirs.follow(w.seen)
+			w.settle(dirs)
 		}
 	}
 }
@@ -162,7 +161,15 @@ func (w *Watcher) lookAgain(dirs *dirSet) {
 	if w.changed() {
 		w.attempt()
 	}
-	dirs.follow(w.seen)
+	w.settle(dirs)
+}
+
+// settle watches the folders of the last attempt's files, and looks for what
+// changed in a folder after it was read and before it was watched.
+func (w *Watcher) settle(dirs *dirSet) {
+	for dirs.follow(w.seen) && w.changed() {
+		w.attempt()
+	}
 }
 
 func (w *Watcher) changed() bool {
