@@ -1,0 +1,3 @@
+// Command bellwether is a proxy for one leader and many followers of MySQL or
+// MariaDB: writes go to the leader, reads to followers that are fresh enough.
+package main

@@ -1,0 +1,260 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/bellwetherdb/bellwether/internal/topology"
+	"github.com/bellwetherdb/bellwether/internal/wire"
+)
+
+// errBackendBusy says that a connection taken from the pool had bytes waiting,
+// so that its state is not what we believed.
+var errBackendBusy = errors.New("idle connection has unexpected data")
+
+// backend is one connection to a node, logged in as a client's user. It is owned
+// by the pool while idle and by one session otherwise.
+type backend struct {
+	conn     net.Conn
+	raw      syscall.RawConn // of the socket; nil where it has none
+	node     string
+	load     *topology.Load
+	key      poolKey
+	caps     wire.Capability
+	threadID uint32
+	follower bool // session is read-only, see promise P2
+
+	login  []byte // the OK payload that ended the login: what a new client is told
+	status uint16 // last server status
+
+	schema  string // current default schema
+	applied uint64 // version of the session state that this connection has, see sessionState
+	dirty   bool   // something ran that may have left state behind: reset before reuse
+	broken  bool   // never to be reused
+	born    time.Time
+	idle    time.Time // when it was last put into the pool
+
+	prepared map[uint32]preparedHere // by the client's statement id
+}
+
+// preparedHere is a prepared statement as one backend connection knows it.
+type preparedHere struct {
+	id    uint32 // the server's
+	types uint64 // version of the parameter types that this connection was told
+}
+
+func (b *backend) close() {
+	if b.conn == nil {
+		return
+	}
+	_ = b.conn.Close()
+	b.conn = nil
+	b.load.Connections.Add(-1)
+}
+
+// exchange sends a request and reads the first of its answer into p. With no
+// request it only reads.
+func (b *backend) exchange(request, p []byte) (int, error) {
+	if len(request) == 0 {
+		return b.conn.Read(p)
+	}
+	if c, ok := b.conn.(*fastConn); ok {
+		return c.Exchange(request, p)
+	}
+	if _, err := b.conn.Write(request); err != nil {
+		return 0, err
+	}
+	return b.conn.Read(p)
+}
+
+// quit says good-bye to the server and closes.
+func (b *backend) quit() {
+	if b.conn == nil {
+		return
+	}
+	if !b.broken {
+		_ = b.conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = b.conn.Write([]byte{1, 0, 0, 0, byte(wire.ComQuit)})
+	}
+	b.close()
+}
+
+// alive probes an idle connection without a round trip: it must have nothing to
+// read, neither bytes nor the end.
+func (b *backend) alive() error {
+	if b.raw == nil {
+		return nil
+	}
+	var probe error
+	err := b.raw.Read(func(fd uintptr) bool {
+		var one [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, syscall.EAGAIN):
+		case err != nil:
+			probe = err
+		case n == 0:
+			probe = io.EOF
+		default:
+			probe = errBackendBusy
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return probe
+}
+
+// command sends a small command and reads its answer, which must be a single OK
+// or ERR packet. It is for our own commands, not for relayed ones.
+func (b *backend) command(cmd wire.Command, arg string) (wire.OK, error) {
+	pkt := make([]byte, wire.HeaderLen, wire.HeaderLen+1+len(arg))
+	pkt = append(pkt, byte(cmd))
+	pkt = append(pkt, arg...)
+	wire.PutHeader(pkt, len(pkt)-wire.HeaderLen, 0)
+	if _, err := b.conn.Write(pkt); err != nil {
+		b.broken = true
+		return wire.OK{}, err
+	}
+	return b.readOK()
+}
+
+// readOK reads one packet that must be OK or ERR. A server's refusal comes back
+// as *wire.Err and leaves the connection usable.
+func (b *backend) readOK() (wire.OK, error) {
+	payload, _, err := wire.ReadPacket(b.conn, nil, 1<<20)
+	if err != nil {
+		b.broken = true
+		return wire.OK{}, err
+	}
+	if len(payload) > 0 && payload[0] == wire.HeaderErr {
+		e := new(wire.Err)
+		if err := wire.DecodeErr(payload, e); err != nil {
+			b.broken = true
+			return wire.OK{}, err
+		}
+		return wire.OK{}, e
+	}
+	var ok wire.OK
+	if err := wire.DecodeOK(payload, b.caps, &ok); err != nil {
+		b.broken = true
+		return wire.OK{}, err
+	}
+	b.status = uint16(ok.Status)
+	return ok, nil
+}
+
+// setUp brings a fresh or reset session to what Bellwether needs of it.
+func (b *backend) setUp(mariadb bool) error {
+	_, err := b.command(wire.ComQuery, b.setUpSQL(mariadb))
+	return err
+}
+
+// setUpSQL is one statement: on the leader the trackers that tell what the
+// session changes, on a follower the promise that nothing can be written.
+// MariaDB before 11.1 knows only the older name of the variable.
+func (b *backend) setUpSQL(mariadb bool) string {
+	switch {
+	case !b.follower:
+		return trackEverything
+	case mariadb:
+		return "SET SESSION tx_read_only=1"
+	default:
+		return "SET SESSION transaction_read_only=1"
+	}
+}
+
+const trackEverything = "SET SESSION session_track_system_variables='*',session_track_schema=1"
+
+// reset forgets everything that the last user of the session did, in one round
+// trip: COM_RESET_CONNECTION and the set-up are sent together.
+func (b *backend) reset(mariadb bool) error {
+	sql := b.setUpSQL(mariadb)
+	pkt := make([]byte, 0, 2*wire.HeaderLen+2+len(sql))
+	pkt = append(pkt, 1, 0, 0, 0, byte(wire.ComResetConnection))
+	pkt = append(pkt, 0, 0, 0, 0, byte(wire.ComQuery))
+	wire.PutHeader(pkt[5:], 1+len(sql), 0)
+	pkt = append(pkt, sql...)
+	if _, err := b.conn.Write(pkt); err != nil {
+		b.broken = true
+		return err
+	}
+	for range 2 {
+		if _, err := b.readOK(); err != nil {
+			b.broken = true // whatever it was, the state is not known
+			return err
+		}
+	}
+	b.prepared = nil
+	b.dirty = false
+	b.applied = 0
+	return nil
+}
+
+// dialSpec says how to log in to a node.
+type dialSpec struct {
+	node      *topology.Node
+	cred      *credential
+	caps      wire.Capability
+	collation byte
+	schema    string
+	attrs     []byte // connection attributes, encoded as the client sent them
+	maxPacket uint32
+	mode      TLSMode
+	tls       *tls.Config
+	proxyHdr  []byte // PROXY header to send first; nil for none
+	timeout   time.Duration
+}
+
+// networkOf tells a unix socket's path from host:port.
+func networkOf(address string) string {
+	if strings.HasPrefix(address, "/") {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// dial connects and logs in. A refusal by the server is a *wire.Err.
+func dial(ctx context.Context, spec *dialSpec) (*backend, *wire.Greeting, error) {
+	ctx, cancel := context.WithTimeout(ctx, spec.timeout)
+	defer cancel()
+	network := networkOf(spec.node.Address)
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, spec.node.Address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", spec.node.Name, err)
+	}
+	raw := conn
+	conn = newFastConn(conn)
+	b := &backend{
+		conn: conn, node: spec.node.Name, load: spec.node.Load,
+		schema: spec.schema, born: time.Now(),
+	}
+	b.load.Connections.Add(1)
+	if sc, ok := raw.(syscall.Conn); ok {
+		b.raw, _ = sc.SyscallConn()
+	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	greeting, err := b.logIn(spec, network == "unix")
+	if err == nil && !stop() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		stop()
+		b.broken = true
+		b.close()
+		return nil, nil, fmt.Errorf("log in to %s: %w", spec.node.Name, err)
+	}
+	_ = conn.SetDeadline(time.Time{})
+	return b, greeting, nil
+}

@@ -1,0 +1,239 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/topology"
+	"github.com/bellwetherdb/bellwether/internal/wire"
+)
+
+var (
+	errNoLeader   = errors.New("no leader is available")
+	errStateUnfit = errors.New("the session's state cannot be brought to this follower")
+)
+
+// key is what a connection to node for this session must match.
+func (s *session) key(node *topology.Node, follower bool) poolKey {
+	k := poolKey{
+		node: node.Name, follower: follower, user: s.user, secret: s.secret, schema: s.state.schema,
+		caps: s.caps, collation: s.collation, attrs: string(s.attrs),
+	}
+	if s.srv.settings.Load().SendProxy != 0 {
+		k.from = s.addr.String()
+	}
+	return k
+}
+
+// connect takes a connection from the pool or makes one.
+func (s *session) connect(ctx context.Context, node *topology.Node, follower bool) (*backend, error) {
+	p := s.srv.pools.of(node.Name)
+	key := s.key(node, follower)
+	share := s.srv.cfg.Server().InitConnect == ""
+	if share {
+		if b := p.take(&key, time.Now()); b != nil {
+			s.srv.metrics.poolHits.Add(1)
+			return b, nil
+		}
+	}
+	if err := p.reserve(ctx); err != nil {
+		return nil, err
+	}
+	set := s.srv.settings.Load()
+	b, greeting, err := dial(ctx, s.dialSpec(set, node))
+	if err != nil {
+		p.release()
+		return nil, err
+	}
+	s.srv.metrics.dials.Add(1)
+	s.srv.offers.learn(node.Name, greeting)
+	b.key, b.follower = key, follower
+	b.dirty = !share
+	if err := b.setUp(s.mariadb()); err != nil {
+		b.broken = true
+		p.discard(b)
+		return nil, fmt.Errorf("set up a session on %s: %w", node.Name, err)
+	}
+	return b, nil
+}
+
+func (s *session) mariadb() bool { return s.snapshot().Flavor == gtid.MariaDB }
+
+func (s *session) dialSpec(set *Settings, node *topology.Node) *dialSpec {
+	spec := &dialSpec{
+		node: node, cred: s.cred, caps: s.caps &^ clientOnly, collation: s.collation,
+		schema: s.state.schema, attrs: s.attrs, maxPacket: s.maxPacket,
+		mode: set.NodeTLS, tls: nodeTLS(set, node), timeout: set.ConnectTimeout,
+	}
+	if set.SendProxy != 0 {
+		spec.proxyHdr = proxyHeader(set.SendProxy, s.addr, node.Address)
+	}
+	return spec
+}
+
+// clientOnly are capabilities that end at the proxy.
+const clientOnly = wire.ClientSSL | wire.ClientCompress | wire.ClientZstdCompression |
+	wire.ClientConnectWithDB | wire.ClientConnectAttrs
+
+// homeConn returns the home connection, making one where the session has none.
+// It waits for a leader, up to the pool's wait.
+func (s *session) homeConn(ctx context.Context) (*backend, error) {
+	if s.home != nil {
+		return s.home, nil
+	}
+	leader, err := s.awaitLeader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.connect(ctx, leader, false)
+	if err != nil {
+		return nil, err
+	}
+	s.home = b
+	s.homeID.Store(b.threadID)
+	return b, nil
+}
+
+// awaitLeader returns a leader that is up, waiting for one if it must.
+func (s *session) awaitLeader(ctx context.Context) (*topology.Node, error) {
+	snap, changed := s.srv.cfg.Topology.Changed()
+	if n := snap.Leader; n != nil && n.State == topology.StateUp {
+		return n, nil
+	}
+	t := time.NewTimer(s.srv.settings.Load().Pool.Wait)
+	defer t.Stop()
+	for {
+		select {
+		case <-changed:
+		case <-t.C:
+			return nil, errNoLeader
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		snap, changed = s.srv.cfg.Topology.Changed()
+		if n := snap.Leader; n != nil && n.State == topology.StateUp {
+			return n, nil
+		}
+	}
+}
+
+// followerConn returns a connection to that follower which has the session's
+// state. The one to another follower, if any, goes back to the pool.
+func (s *session) followerConn(ctx context.Context, node *topology.Node) (*backend, error) {
+	if s.follower != nil && s.follower.node != node.Name {
+		s.releaseFollower()
+	}
+	if s.follower == nil {
+		b, err := s.connect(ctx, node, true)
+		if err != nil {
+			return nil, err
+		}
+		s.follower = b
+	}
+	b := s.follower
+	if b.applied == s.state.version && b.schema == s.state.schema {
+		return b, nil
+	}
+	if err := s.bringUp(b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// bringUp brings the session's state to a follower connection, as the
+// difference from what it has.
+func (s *session) bringUp(b *backend) error {
+	if s.unfit == b.node && s.unfitAt == s.state.version {
+		return errStateUnfit
+	}
+	var err error
+	if b.schema != s.state.schema {
+		if s.state.schema == "" {
+			return errStateUnfit // a schema can be changed, not left
+		}
+		b.dirty = true
+		if _, err = b.command(wire.ComInitDB, s.state.schema); err == nil {
+			b.schema = s.state.schema
+		}
+	}
+	if sql := s.state.since(b.applied); err == nil && sql != "" {
+		b.dirty = true
+		_, err = b.command(wire.ComQuery, sql)
+	}
+	var refused *wire.Err
+	switch {
+	case err == nil:
+		b.applied = s.state.version
+		return nil
+	case errors.As(err, &refused):
+		s.unfit, s.unfitAt = b.node, s.state.version
+		s.log.Warn("session state cannot be brought to a follower; it serves none of this session's reads",
+			"node", b.node, "err", err)
+		return errStateUnfit
+	default:
+		s.dropFollower()
+		return err
+	}
+}
+
+// releaseFollower gives the follower connection back to the pool.
+func (s *session) releaseFollower() {
+	if b := s.follower; b != nil {
+		s.follower = nil
+		s.forgetLast(b)
+		s.giveBack(b)
+	}
+}
+
+// dropFollower closes a follower connection that is of no more use.
+func (s *session) dropFollower() {
+	if b := s.follower; b != nil {
+		s.follower = nil
+		s.forgetLast(b)
+		b.broken = true
+		s.srv.pools.of(b.node).discard(b)
+	}
+}
+
+// releaseHome gives the home connection back to the pool.
+func (s *session) releaseHome() {
+	if b := s.home; b != nil {
+		s.home = nil
+		s.homeID.Store(0)
+		s.forgetLast(b)
+		s.giveBack(b)
+	}
+}
+
+func (s *session) forgetLast(b *backend) {
+	if s.last == b {
+		s.last = nil
+	}
+}
+
+// giveBack returns a connection to the pool, reset where anything ran on it that
+// the next session could notice.
+func (s *session) giveBack(b *backend) {
+	p := s.srv.pools.of(b.node)
+	if s.srv.cfg.Server().InitConnect != "" || s.srv.settings.Load().Pool.MaxIdle <= 0 {
+		p.discard(b)
+		return
+	}
+	if b.broken {
+		p.discard(b)
+		return
+	}
+	if b.dirty || len(b.prepared) > 0 {
+		_ = b.conn.SetDeadline(time.Now().Add(s.srv.settings.Load().ConnectTimeout))
+		if err := b.reset(s.mariadb()); err != nil {
+			p.discard(b)
+			return
+		}
+		_ = b.conn.SetDeadline(time.Time{})
+	}
+	b.key.schema = b.schema
+	p.put(b, time.Now())
+}

@@ -1,0 +1,469 @@
+package proxy
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/bellwetherdb/bellwether/internal/wire"
+	"github.com/bellwetherdb/bellwether/router"
+)
+
+// dispatch answers one command. An error ends the session.
+func (s *session) dispatch(ctx context.Context, req *request) error {
+	payload := req.payload()
+	cmd := wire.Command(payload[0])
+	switch cmd {
+	case wire.ComQuery:
+		return s.query(ctx, req)
+	case wire.ComStmtExecute:
+		return s.execute(ctx, req)
+	case wire.ComStmtPrepare:
+		return s.prepare(ctx, req)
+	case wire.ComStmtClose:
+		return s.closeStatement(req)
+	case wire.ComStmtSendLongData, wire.ComStmtFetch, wire.ComStmtReset, wire.ComStmtBulkExecute:
+		return s.onStatement(ctx, cmd, req)
+	case wire.ComQuit:
+		return errClientEnd
+	case wire.ComPing:
+		if s.home == nil {
+			s.in.consume(len(req.bytes))
+			return s.ok()
+		}
+		return s.toHome(ctx, cmd, req)
+	case wire.ComInitDB:
+		return s.initDB(ctx, req)
+	case wire.ComFieldList, wire.ComStatistics, wire.ComProcessInfo, wire.ComDebug, wire.ComSetOption, wire.ComRefresh, wire.ComShutdown:
+		return s.toHome(ctx, cmd, req)
+	case wire.ComProcessKill:
+		return s.processKill(ctx, req)
+	case wire.ComChangeUser:
+		return s.changeUser(ctx, req)
+	case wire.ComResetConnection:
+		return s.resetConnection(ctx, req)
+	case wire.ComBinlogDump, wire.ComBinlogDumpGTID, wire.ComRegisterSlave:
+		return s.replicate(ctx, cmd, req)
+	default:
+		if err := s.skip(req); err != nil {
+			return err
+		}
+		return s.fail(wire.ErUnknownCom, "08S01", "Unknown command")
+	}
+}
+
+// skip drops a command that nobody gets.
+func (s *session) skip(req *request) error {
+	switch {
+	case req.own:
+		return nil
+	case req.whole:
+		s.in.consume(len(req.bytes))
+		return nil
+	}
+	return s.in.passOn(s.conn, nowhere{}, req, 0)
+}
+
+// nowhere is a writer that drops everything.
+type nowhere struct{}
+
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+
+// toHome runs a command on the home connection, whatever it is.
+func (s *session) toHome(ctx context.Context, cmd wire.Command, req *request) error {
+	_, err := s.runHome(ctx, cmd, req, true)
+	return err
+}
+
+// runHome runs a command on the home connection and relays the answer.
+func (s *session) runHome(ctx context.Context, cmd wire.Command, req *request, dirty bool) (answer, error) {
+	b, err := s.homeConn(ctx)
+	if err != nil {
+		if err := s.skip(req); err != nil {
+			return answer{}, err
+		}
+		return answer{}, s.explain(err)
+	}
+	if dirty {
+		b.dirty = true
+	}
+	b.load.Outstanding.Add(1)
+	s.busy.Store(b)
+	a, err := s.exchange(b, cmd, req)
+	s.busy.Store(nil)
+	b.load.Outstanding.Add(-1)
+	s.answered()
+	if err != nil {
+		var be *backendError
+		if errors.As(err, &be) {
+			return a, s.lostHome(be, a.forwarded)
+		}
+		return a, err
+	}
+	return a, s.after(b, &a)
+}
+
+// exchange sends a command to a node and relays the answer. The request stays in
+// the client's buffer until it is answered: a read may have to run elsewhere.
+func (s *session) exchange(b *backend, cmd wire.Command, req *request) (answer, error) {
+	if req.whole {
+		if !req.own {
+			s.held = len(req.bytes)
+		}
+		return s.relay(b, cmd, req.bytes)
+	}
+	if _, err := b.conn.Write(req.bytes); err != nil {
+		b.broken = true
+		return answer{}, &backendError{err}
+	}
+	if err := s.in.passOn(s.conn, b.conn, req, s.srv.settings.Load().MaxPacket); err != nil {
+		b.broken = true
+		return answer{}, err
+	}
+	return s.relay(b, cmd, nil)
+}
+
+// lostHome ends a session whose home connection failed while it was at work: its
+// state is gone, and what became of the statement is not known.
+//
+// The client is told where its packets are still in order: not in the middle of
+// an answer, which only the end of the connection can end.
+func (s *session) lostHome(cause error, midAnswer bool) error {
+	if b := s.home; b != nil {
+		s.home = nil
+		s.homeID.Store(0)
+		s.forgetLast(b)
+		b.broken = true
+		s.srv.pools.of(b.node).discard(b)
+	}
+	if !s.killed.Load() && !midAnswer {
+		_ = s.fail(wire.ErServerShutdown, "08S01",
+			"Bellwether: the connection to the leader was lost while the statement ran; whether it took effect is unknown")
+	}
+	return cause
+}
+
+// explain tells the client why its command could not be run at all.
+func (s *session) explain(err error) error {
+	var e *wire.Err
+	switch {
+	case errors.As(err, &e):
+		return s.fail(e.Code, e.State, e.Message)
+	case errors.Is(err, errPoolFull):
+		return s.fail(wire.ErConCount, "08004", "Bellwether: "+errPoolFull.Error())
+	case errors.Is(err, errNoLeader):
+		return s.fail(erConnHost, "HY000", "Bellwether: no leader is available; nothing was executed")
+	case errors.Is(err, context.Canceled):
+		return err
+	default:
+		s.log.Warn("no connection to a node", "err", err)
+		return s.fail(erConnHost, "HY000", "Bellwether: "+err.Error()+"; nothing was executed")
+	}
+}
+
+// query routes and runs COM_QUERY.
+func (s *session) query(ctx context.Context, req *request) error {
+	if !req.whole {
+		s.srv.metrics.count(router.TargetLeader, router.ReasonTooLarge)
+		_, err := s.runHome(ctx, wire.ComQuery, req, true)
+		return err
+	}
+	payload := req.payload()
+	at, err := wire.QueryText(payload, s.caps)
+	if err != nil {
+		s.in.consume(len(req.bytes))
+		return s.fail(wire.ErUnknown, "HY000", "Malformed communication packet")
+	}
+	sql := payload[at:]
+	st := router.Classify(sql, s.mode, s.srv.cfg.Routines())
+	switch st.Verb {
+	case router.VerbKill:
+		return s.kill(ctx, req, sql, &st)
+	case router.VerbExplainRoute:
+		return s.explainRoute(req, sql, &st)
+	}
+	q := router.Query{SQL: sql, Mode: s.mode}
+	return s.route(ctx, wire.ComQuery, req, &q, &st, nil)
+}
+
+// route decides where a statement runs and runs it there. stmt is its prepared
+// statement, nil for text.
+func (s *session) route(ctx context.Context, cmd wire.Command, req *request, q *router.Query, st *router.Statement, stmt *statement) error {
+	d := s.decide(q, st)
+	if d.Target == router.TargetRefuse {
+		s.srv.metrics.count(d.Target, d.Reason)
+		s.in.consume(len(req.bytes))
+		return s.fail(wire.ErUnknown, "HY000", "Bellwether: no follower may serve this statement ("+d.Reason.String()+")")
+	}
+	if d.Target == router.TargetFollower {
+		reason, err := s.runFollower(ctx, cmd, req, q, d, stmt)
+		if err != errElsewhere { //nolint:errorlint // a signal between the two, never wrapped
+			return err
+		}
+		d.Reason = reason
+	} else if s.last != nil && s.last == s.follower && aboutLast(q.SQL, st) {
+		return s.diagnostics(ctx, cmd, req, stmt)
+	}
+	s.srv.metrics.count(router.TargetLeader, d.Reason)
+	if stmt != nil {
+		return s.executeHome(ctx, cmd, req, stmt)
+	}
+	if st.Verb == router.VerbLockTables {
+		s.locks = true
+	}
+	if notable(st) {
+		q.SQL = append([]byte(nil), q.SQL...) // the request's bytes are gone when it is answered
+	}
+	a, err := s.runHome(ctx, cmd, req, st.Class != router.ClassRead)
+	if err == nil {
+		s.noteAfter(ctx, q.SQL, st, &a)
+	}
+	return err
+}
+
+// decide asks the router, with what the session knows now.
+func (s *session) decide(q *router.Query, st *router.Statement) router.Decision {
+	snap := s.snapshot()
+	s.view.Pinned = ""
+	if s.follower != nil {
+		s.view.Pinned = s.follower.node
+	}
+	s.view.Schema = s.state.schema
+	s.view.HomeOnly = router.ReasonNone
+	switch {
+	case s.locks:
+		s.view.HomeOnly = router.ReasonLockedTables
+	case s.xa:
+		s.view.HomeOnly = router.ReasonXA
+	case s.state.fixed != "":
+		s.view.HomeOnly = router.ReasonSessionVariable
+	}
+	d := s.srv.settings.Load().Policy.Route(&s.view, st, q, snap)
+	if d.Target == router.TargetFollower && s.avoid == d.Node.Name && s.avoidSeq == snap.Seq {
+		if other := elsewhere(snap, s.avoid, s.view.Seed); other != nil {
+			d.Node = other
+		} else {
+			d.Target, d.Node, d.Reason = router.TargetLeader, snap.Leader, router.ReasonFollowerFailed
+		}
+	}
+	return d
+}
+
+// errElsewhere says that a statement did not run on its follower, that nothing
+// of an answer reached the client, and that it may run on another node.
+var errElsewhere = errors.New("run elsewhere")
+
+// runFollower runs a read on a follower. Where the follower cannot, it tries one
+// other; errElsewhere then sends the read to the leader, for the reason given.
+func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *request, q *router.Query, d router.Decision, stmt *statement) (router.Reason, error) {
+	for range 2 {
+		b, err := s.followerConn(ctx, d.Node)
+		if err != nil {
+			if errors.Is(err, errStateUnfit) {
+				return router.ReasonStateUnfit, errElsewhere
+			}
+			if ctx.Err() != nil {
+				return 0, ctx.Err()
+			}
+			s.log.Info("no connection to a follower; the read runs elsewhere", "node", d.Node.Name, "err", err)
+		} else {
+			var a answer
+			if stmt != nil {
+				err = s.prepareOn(b, stmt)
+			}
+			if err == nil {
+				b.load.Outstanding.Add(1)
+				s.busy.Store(b)
+				a, err = s.exchangeRead(b, cmd, req, stmt)
+				s.busy.Store(nil)
+				b.load.Outstanding.Add(-1)
+			}
+			if err == nil {
+				s.answered()
+				s.srv.metrics.count(router.TargetFollower, d.Reason)
+				return 0, s.after(b, &a)
+			}
+			switch reason, fatal := s.readFailed(b, &a, err, q); {
+			case fatal != nil:
+				return 0, fatal
+			case reason != router.ReasonNone:
+				return reason, errElsewhere
+			}
+		}
+		snap := s.snapshot()
+		s.avoid, s.avoidSeq = d.Node.Name, snap.Seq
+		if d.Node = elsewhere(snap, s.avoid, s.view.Seed); d.Node == nil {
+			break
+		}
+	}
+	return router.ReasonFollowerFailed, errElsewhere
+}
+
+// readFailed sorts out why a read on a follower failed: fatal ends the session, a
+// reason sends the read to the leader, neither lets it try another follower.
+func (s *session) readFailed(b *backend, a *answer, err error, q *router.Query) (router.Reason, error) {
+	var be *backendError
+	var refused *wire.Err
+	switch {
+	case errors.Is(err, errRefused):
+		s.srv.learn(q)
+		s.log.Info("a follower refused a statement that looked like a read; it runs on the leader from now on",
+			"node", b.node, "code", a.code, "digest", router.DigestText(q.SQL, q.Mode))
+		return router.ReasonRefused, nil
+	case errors.As(err, &refused): // it could not be prepared there
+		return router.ReasonStateUnfit, nil
+	case errors.As(err, &be):
+		s.dropFollower()
+		if s.killed.Load() {
+			return 0, errKilled
+		}
+		if a.forwarded {
+			return 0, fmt.Errorf("the follower was lost in the middle of an answer: %w", be)
+		}
+		s.log.Info("a follower was lost while it read; the read runs elsewhere", "node", b.node, "err", be)
+		return router.ReasonNone, nil
+	default:
+		return 0, err
+	}
+}
+
+// exchangeRead sends a request to a follower without giving it up.
+func (s *session) exchangeRead(b *backend, cmd wire.Command, req *request, stmt *statement) (answer, error) {
+	if stmt == nil {
+		return s.exchange(b, cmd, req)
+	}
+	return s.exchangeStatement(b, cmd, req, stmt)
+}
+
+// diagnostics runs a statement about the last one where that one ran.
+func (s *session) diagnostics(ctx context.Context, cmd wire.Command, req *request, stmt *statement) error {
+	if stmt != nil {
+		return s.executeHome(ctx, cmd, req, stmt)
+	}
+	b := s.last
+	s.srv.metrics.count(router.TargetFollower, router.ReasonDiagnostics)
+	s.busy.Store(b)
+	a, err := s.exchange(b, cmd, req)
+	s.busy.Store(nil)
+	var be *backendError
+	if errors.As(err, &be) {
+		s.dropFollower()
+		if a.forwarded {
+			return err
+		}
+		_, err = s.runHome(ctx, cmd, req, true)
+		return err
+	}
+	s.answered()
+	return err
+}
+
+// initDB is USE as a command.
+func (s *session) initDB(ctx context.Context, req *request) error {
+	schema := string(req.payload()[1:])
+	a, err := s.runHome(ctx, wire.ComInitDB, req, true)
+	if err == nil && a.code == 0 && s.home != nil {
+		s.state.use(schema)
+		s.home.schema = schema
+	}
+	return err
+}
+
+// resetConnection forgets the session's state on both sides.
+func (s *session) resetConnection(ctx context.Context, req *request) error {
+	s.releaseFollower()
+	a, err := s.runHome(ctx, wire.ComResetConnection, req, true)
+	if err != nil || a.code != 0 {
+		return err
+	}
+	s.forgetState()
+	if s.home == nil {
+		return nil
+	}
+	s.home.prepared = nil
+	if _, err := s.home.command(wire.ComQuery, trackEverything); err != nil {
+		return s.lostHome(err, false)
+	}
+	return nil
+}
+
+// forgetState drops what the session knows of its state, at a reset.
+func (s *session) forgetState() {
+	s.stmts.clear()
+	s.state.forget()
+	s.locks, s.xa = false, false
+	s.temps.Reset()
+	s.view.TempTables = false
+	s.view.LockedTables = false
+	info := s.srv.cfg.Server()
+	s.tracked.parse(info.TrackedVars)
+	s.setSQLMode(info.SQLMode)
+	s.setCollation(s.collation)
+}
+
+// replicate hands the connection over: a client that speaks the replication
+// protocol is connected to the leader until either side ends.
+func (s *session) replicate(ctx context.Context, cmd wire.Command, req *request) error {
+	if cmd == wire.ComRegisterSlave {
+		return s.toHome(ctx, cmd, req)
+	}
+	b, err := s.homeConn(ctx)
+	if err != nil {
+		s.in.consume(len(req.bytes))
+		return s.explain(err)
+	}
+	b.broken = true
+	if _, err := b.conn.Write(req.bytes); err != nil {
+		return s.lostHome(err, false)
+	}
+	s.in.consume(len(req.bytes))
+	return s.tunnel(b)
+}
+
+// tunnel copies both ways until one side ends. It is for streams whose end
+// cannot be told from the packets.
+func (s *session) tunnel(b *backend) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c := getChunk()
+		defer putChunk(c)
+		for {
+			n, err := s.conn.Read(c[:])
+			if n > 0 {
+				if _, err := b.conn.Write(c[:n]); err != nil {
+					return
+				}
+			}
+			if err != nil {
+				_ = b.conn.Close()
+				return
+			}
+		}
+	}()
+	c := getChunk()
+	defer putChunk(c)
+	for {
+		n, err := b.conn.Read(c[:])
+		if n > 0 {
+			if _, werr := s.conn.Write(c[:n]); werr != nil {
+				break
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	_ = s.socket.Close()
+	<-done
+	return errClientEnd
+}
+
+// statementID reads the id of a prepared statement from a command's payload.
+func statementID(payload []byte) (uint32, bool) {
+	if len(payload) < 5 {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint32(payload[1:]), true
+}

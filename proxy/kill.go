@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/bellwetherdb/bellwether/internal/topology"
+	"github.com/bellwetherdb/bellwether/internal/wire"
+	"github.com/bellwetherdb/bellwether/router"
+)
+
+// firstID is the least connection id that clients are given. It is beyond the
+// thread ids that a server reaches, so that both can be told apart in KILL, and
+// positive in 32 bits with a sign.
+const firstID = 1 << 30
+
+// kill runs KILL. Its operand is the id that a client was given in its greeting,
+// or the leader's own id, as SHOW PROCESSLIST and CONNECTION_ID() tell it. The
+// servers judge who may kill whom: the statement is run as the client's user
+// against the thread that works for the victim.
+func (s *session) kill(ctx context.Context, req *request, sql []byte, st *router.Statement) error {
+	if st.KillOther || st.Multi {
+		_, err := s.runHome(ctx, wire.ComQuery, req, true)
+		return err
+	}
+	victim := s.srv.find(st.KillID)
+	if victim == nil {
+		_, err := s.runHome(ctx, wire.ComQuery, req, true)
+		return err
+	}
+	if victim == s {
+		return s.killSelf(ctx, req, sql, st)
+	}
+	s.in.consume(len(req.bytes))
+	return s.killVictim(ctx, victim, st.KillID, st.KillQuery, func(thread uint32) string {
+		return string(sql[:st.KillSpan.Off]) + strconv.FormatUint(uint64(thread), 10) + string(sql[st.KillSpan.End:])
+	})
+}
+
+// killSelf is a session that kills itself: the server's answer ends it.
+func (s *session) killSelf(ctx context.Context, req *request, sql []byte, st *router.Statement) error {
+	b, err := s.homeConn(ctx)
+	if err != nil {
+		s.in.consume(len(req.bytes))
+		return s.explain(err)
+	}
+	text := string(sql[:st.KillSpan.Off]) + strconv.FormatUint(uint64(b.threadID), 10) + string(sql[st.KillSpan.End:])
+	s.in.consume(len(req.bytes))
+	own := ownQuery(text)
+	if _, err := s.runHome(ctx, wire.ComQuery, &own, true); err != nil {
+		return err
+	}
+	if !st.KillQuery {
+		return errKilled
+	}
+	return nil
+}
+
+// ownQuery makes a request of our own text.
+func ownQuery(text string) request {
+	pkt := make([]byte, wire.HeaderLen, wire.HeaderLen+1+len(text))
+	pkt = append(pkt, byte(wire.ComQuery))
+	pkt = append(pkt, text...)
+	wire.PutHeader(pkt, len(pkt)-wire.HeaderLen, 0)
+	return request{bytes: pkt, whole: true, own: true}
+}
+
+// killVictim has the servers kill what works for the victim, and answers the client.
+func (s *session) killVictim(ctx context.Context, victim *session, id uint64, query bool, statement func(thread uint32) string) error {
+	running := victim.busy.Load()
+	thread := victim.homeID.Load()
+	if running != nil && running.follower {
+		// It runs on a follower: the same user asks that follower.
+		if err := s.killOnFollower(ctx, running, statement(running.threadID)); err != nil {
+			return s.explain(err)
+		}
+		if query {
+			return s.ok()
+		}
+	}
+	if thread == 0 { // nothing of it is on the leader: whose session it is decides
+		if s.user != victim.user {
+			return s.fail(wire.ErKillDenied, "HY000", "You are not owner of thread "+strconv.FormatUint(id, 10))
+		}
+		if !query {
+			victim.end()
+		}
+		return s.ok()
+	}
+	own := ownQuery(statement(thread))
+	if !query {
+		victim.killed.Store(true)
+	}
+	a, err := s.runHome(ctx, wire.ComQuery, &own, true)
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.code != 0:
+		victim.killed.Store(false)
+	case !query:
+		victim.end()
+	}
+	return nil
+}
+
+// end closes a session that was killed.
+func (s *session) end() {
+	s.killed.Store(true)
+	_ = s.socket.SetReadDeadline(time.Unix(1, 0))
+}
+
+// killOnFollower runs KILL on a follower as the client's user, on a connection
+// of its own: the one that the session holds may be busy with nothing, but may
+// also be to another follower.
+func (s *session) killOnFollower(ctx context.Context, running *backend, statement string) error {
+	node := s.snapshot().Node(running.node)
+	if node == nil {
+		return errNoLeader
+	}
+	b, err := s.connect(ctx, node, true)
+	if err != nil {
+		return err
+	}
+	defer s.giveBack(b)
+	_, err = b.command(wire.ComQuery, statement)
+	return err
+}
+
+// processKill is COM_PROCESS_KILL: KILL CONNECTION with a thread id of 32 bits.
+func (s *session) processKill(ctx context.Context, req *request) error {
+	payload := req.payload()
+	if len(payload) < 5 {
+		s.in.consume(len(req.bytes))
+		return s.fail(wire.ErUnknownCom, "08S01", "Unknown command")
+	}
+	id := uint64(binary.LittleEndian.Uint32(payload[1:]))
+	victim := s.srv.find(id)
+	if victim == nil {
+		return s.toHome(ctx, wire.ComProcessKill, req)
+	}
+	s.in.consume(len(req.bytes))
+	if victim == s {
+		b, err := s.homeConn(ctx)
+		if err != nil {
+			return s.explain(err)
+		}
+		own := ownQuery("KILL " + strconv.FormatUint(uint64(b.threadID), 10))
+		if _, err := s.runHome(ctx, wire.ComQuery, &own, true); err != nil {
+			return err
+		}
+		return errKilled
+	}
+	return s.killVictim(ctx, victim, id, false, func(thread uint32) string {
+		return "KILL " + strconv.FormatUint(uint64(thread), 10)
+	})
+}
+
+// killAbandoned ends the statement of a client that is gone, with Bellwether's
+// own account.
+func (srv *Server) killAbandoned(ctx context.Context, s *session, b *backend) {
+	node := srv.cfg.Topology.Load().Node(b.node)
+	if node == nil {
+		return
+	}
+	if err := srv.runAsSelf(ctx, node, "KILL QUERY "+strconv.FormatUint(uint64(b.threadID), 10)); err != nil {
+		s.log.Warn("the statement of a client that is gone could not be killed", "node", b.node, "err", err)
+		return
+	}
+	srv.metrics.abandoned.Add(1)
+	s.log.Info("killed the statement of a client that is gone", "node", b.node, "thread", b.threadID)
+}
+
+// runAsSelf runs one statement on a node with Bellwether's own account.
+func (srv *Server) runAsSelf(ctx context.Context, node *topology.Node, statement string) error {
+	b, err := srv.dialAsSelf(ctx, node)
+	if err != nil {
+		return err
+	}
+	defer b.quit()
+	_ = b.conn.SetDeadline(time.Now().Add(srv.settings.Load().ConnectTimeout))
+	_, err = b.command(wire.ComQuery, statement)
+	var e *wire.Err
+	if errors.As(err, &e) && e.Code == wire.ErNoSuchThread {
+		return nil // it ended by itself
+	}
+	return err
+}
+
+// dialAsSelf logs in to a node with Bellwether's own account.
+func (srv *Server) dialAsSelf(ctx context.Context, node *topology.Node) (*backend, error) {
+	set := srv.settings.Load()
+	spec := &dialSpec{
+		node: node, cred: passwordCredential(set.Probe.Name, set.Probe.Password),
+		caps:      wire.ClientProtocol41 | wire.ClientLongFlag | wire.ClientSecureConnection,
+		collation: 45, maxPacket: 16 << 20, // utf8mb4_general_ci
+		mode: set.NodeTLS, tls: nodeTLS(set, node), timeout: set.ConnectTimeout,
+	}
+	if set.SendProxy != 0 {
+		spec.proxyHdr = localProxyHeader(set.SendProxy)
+	}
+	b, greeting, err := dial(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	srv.offers.learn(node.Name, greeting)
+	return b, nil
+}

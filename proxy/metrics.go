@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"errors"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bellwetherdb/bellwether/internal/wire"
+	"github.com/bellwetherdb/bellwether/router"
+)
+
+// metrics counts without locks; Prometheus reads the counters when it asks.
+type metrics struct {
+	accepted  atomic.Uint64
+	open      atomic.Int64
+	poolHits  atomic.Uint64
+	dials     atomic.Uint64
+	learned   atomic.Uint64
+	abandoned atomic.Uint64
+	rejected  [1 << 13]atomic.Uint32 // by error code
+	routed    [router.NumTargets][router.NumReasons]atomic.Uint64
+
+	acceptedDesc, openDesc, poolDesc, dialDesc, learnedDesc, abandonedDesc, rejectedDesc, routedDesc *prometheus.Desc
+}
+
+func newMetrics() *metrics {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("bellwether_"+name, help, labels, nil)
+	}
+	return &metrics{
+		acceptedDesc:  desc("client_connections_total", "Client connections accepted."),
+		openDesc:      desc("client_connections", "Client connections that are logged in."),
+		poolDesc:      desc("backend_connections_reused_total", "Backend connections taken from the pool."),
+		dialDesc:      desc("backend_connections_opened_total", "Backend connections made."),
+		learnedDesc:   desc("learned_writes_total", "Statements that looked like reads and that a follower refused."),
+		abandonedDesc: desc("abandoned_statements_killed_total", "Statements killed because their client was gone."),
+		rejectedDesc:  desc("client_rejections_total", "Clients not let in, by error code.", "code"),
+		routedDesc:    desc("statements_total", "Statements, by where they went and why.", "target", "reason"),
+	}
+}
+
+func (m *metrics) count(t router.Target, r router.Reason) { m.routed[t][r].Add(1) }
+
+// refused counts a client that was not let in.
+func (m *metrics) refused(err error) {
+	code := uint16(0)
+	var e *wire.Err
+	if errors.As(err, &e) {
+		code = e.Code
+	}
+	if int(code) < len(m.rejected) {
+		m.rejected[code].Add(1)
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		m.acceptedDesc, m.openDesc, m.poolDesc, m.dialDesc, m.learnedDesc, m.abandonedDesc, m.rejectedDesc, m.routedDesc,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	counter(m.acceptedDesc, m.accepted.Load())
+	ch <- prometheus.MustNewConstMetric(m.openDesc, prometheus.GaugeValue, float64(m.open.Load()))
+	counter(m.poolDesc, m.poolHits.Load())
+	counter(m.dialDesc, m.dials.Load())
+	counter(m.learnedDesc, m.learned.Load())
+	counter(m.abandonedDesc, m.abandoned.Load())
+	for code := range m.rejected {
+		if n := m.rejected[code].Load(); n > 0 {
+			label := "none"
+			if code > 0 {
+				label = strconv.Itoa(code)
+			}
+			counter(m.rejectedDesc, uint64(n), label)
+		}
+	}
+	for t := range m.routed {
+		for r := range m.routed[t] {
+			if n := m.routed[t][r].Load(); n > 0 {
+				counter(m.routedDesc, n, router.Target(t).String(), router.Reason(r).String())
+			}
+		}
+	}
+}
+
+var _ prometheus.Collector = (*metrics)(nil)

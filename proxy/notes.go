@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"github.com/bellwetherdb/bellwether/internal/topology"
+	"github.com/bellwetherdb/bellwether/router"
+)
+
+// notable says whether noteAfter has anything to do for a statement.
+func notable(st *router.Statement) bool {
+	return st.Verb == router.VerbXA || st.CreatesTempTable || st.DropsTable || st.AcquiresLock || st.ReleasesLock || st.AccountAdmin ||
+		(st.Opaque && st.Class != router.ClassRead)
+}
+
+// noteAfter takes from a statement that ran at home what the server's trackers
+// do not tell.
+func (s *session) noteAfter(ctx context.Context, sql []byte, st *router.Statement, a *answer) {
+	if a.code != 0 && !st.Multi && !st.Opaque {
+		if st.Verb == router.VerbLockTables {
+			s.locks = false // they failed, and let go of those held before
+		}
+		return
+	}
+	switch {
+	case st.CreatesTempTable || st.DropsTable || (st.Opaque && st.Class != router.ClassRead):
+		s.temps.Apply(sql, s.mode, st)
+		s.view.TempTables = s.temps.Any()
+	case st.AcquiresLock && (st.Multi || st.Verb == router.VerbLockTables || st.Verb == router.VerbFlush):
+		s.locks = true
+	case st.Verb == router.VerbUnlockTables:
+		s.locks = false
+	case st.Verb == router.VerbXA:
+		s.xa = containsFold(sql, "start", "begin", " end")
+	}
+	s.view.LockedTables = s.locks
+	if st.AccountAdmin {
+		// The answer has not been seen by the client's next connection yet: whoever
+		// was created can log in at once, whoever was dropped cannot.
+		_ = s.srv.cfg.RefreshAccounts(ctx)
+	}
+}
+
+// aboutLast says whether a statement asks about the one before it, whose
+// diagnostics are on the connection that ran it.
+func aboutLast(sql []byte, st *router.Statement) bool {
+	if st.Multi || st.UserVars || st.Hint.Present {
+		return false
+	}
+	switch st.Reason {
+	case router.ReasonServerState:
+		return st.Verb == router.VerbShow && containsFold(sql, "warnings", "errors")
+	case router.ReasonConnectionFunction, router.ReasonFoundRows:
+		return containsFold(sql, "found_rows", "row_count") && !containsFold(sql, "last_insert_id", "connection_id")
+	case router.ReasonSessionVariable, router.ReasonServerVariable:
+		return containsFold(sql, "@@warning_count", "@@error_count") && bytes.Count(sql, []byte("@@")) == 1
+	}
+	return false
+}
+
+func containsFold(sql []byte, words ...string) bool {
+	low := strings.ToLower(string(sql))
+	for _, w := range words {
+		if strings.Contains(low, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// elsewhere finds another follower for a read whose follower failed, nil where
+// there is none.
+func elsewhere(snap *topology.Snapshot, failed string, seed uint64) *topology.Node {
+	n := len(snap.Nodes)
+	for i := range n {
+		node := snap.Nodes[(uint64(i)+seed)%uint64(n)]
+		if node.Eligible && node.Role == topology.RoleFollower && node.State == topology.StateUp &&
+			node.Name != failed && node.Weight > 0 {
+			return node
+		}
+	}
+	return nil
+}
+
+func (s *session) setSQLMode(value string) {
+	s.mode.ANSIQuotes, s.mode.NoBackslashEscapes, s.mode.IgnoreSpace = false, false, false
+	for m := range strings.SplitSeq(value, ",") {
+		switch strings.ToUpper(m) {
+		case "ANSI_QUOTES", "ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL":
+			s.mode.ANSIQuotes = true
+		case "NO_BACKSLASH_ESCAPES":
+			s.mode.NoBackslashEscapes = true
+		}
+	}
+}
+
+func (s *session) setClientCharset(name string) { s.mode.Charset = router.CharsetByName(name) }
+
+func (s *session) setCollation(id byte) { s.mode.Charset = router.CharsetByCollation(uint16(id)) }

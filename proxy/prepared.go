@@ -1,0 +1,380 @@
+package proxy
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/bellwetherdb/bellwether/internal/wire"
+	"github.com/bellwetherdb/bellwether/router"
+)
+
+// lastPrepared is the statement id by which MariaDB's clients name the statement
+// that they prepared last, to execute it without waiting for its id.
+// https://mariadb.com/kb/en/com_stmt_execute/
+const lastPrepared = 0xffffffff
+
+// statement is a prepared statement of the client.
+type statement struct {
+	id      uint32 // the client's
+	sql     []byte
+	class   router.Statement // as classified when it was prepared
+	params  int
+	types   []byte // the parameter types that the client bound last, as sent
+	version uint64 // of types
+	long    bool   // long data was sent: the next execution belongs to the home connection
+	cursor  bool   // a cursor may be open, on the home connection
+}
+
+// statements are the prepared statements of a session. The client's ids count up
+// from one, as a server's do.
+type statements struct {
+	byID    map[uint32]*statement
+	lastID  uint32
+	pending *statement // being prepared
+}
+
+func (st *statements) clear() { *st = statements{} }
+
+// find returns the statement of a command's payload, nil where there is none.
+func (st *statements) find(payload []byte) *statement {
+	id, ok := statementID(payload)
+	if !ok {
+		return nil
+	}
+	if id == lastPrepared {
+		id = st.lastID
+	}
+	return st.byID[id]
+}
+
+// prepare runs COM_STMT_PREPARE on the leader: the client learns the statement's
+// shape from the one node that is never behind. Followers prepare it when they
+// first execute it.
+func (s *session) prepare(ctx context.Context, req *request) error {
+	s.stmts.pending = &statement{id: s.stmts.lastID + 1}
+	if req.whole {
+		sql := req.payload()[1:]
+		p := s.stmts.pending
+		p.sql = append([]byte(nil), sql...)
+		p.class = router.Classify(p.sql, s.mode, s.srv.cfg.Routines())
+	}
+	_, err := s.runHome(ctx, wire.ComStmtPrepare, req, false)
+	s.stmts.pending = nil
+	return err
+}
+
+// inspectPrepared gives a statement that was prepared the client's own id for it.
+func (s *session) inspectPrepared(b *backend, pkt []byte, a *answer) []byte {
+	p := s.stmts.pending
+	if p == nil || wire.DecodeStmtPrepareOK(pkt[wire.HeaderLen:], b.caps, &a.stmt) != nil {
+		return nil
+	}
+	p.params = int(a.stmt.Params)
+	if s.stmts.byID == nil {
+		s.stmts.byID = make(map[uint32]*statement)
+	}
+	s.stmts.byID[p.id] = p
+	s.stmts.lastID = p.id
+	b.remember(p, a.stmt.ID)
+	binary.LittleEndian.PutUint32(pkt[wire.HeaderLen+1:], p.id)
+	return nil
+}
+
+func (b *backend) remember(p *statement, id uint32) {
+	if b.prepared == nil {
+		b.prepared = make(map[uint32]preparedHere)
+	}
+	b.prepared[p.id] = preparedHere{id: id}
+}
+
+// unknownStatement is the server's message for a statement id that it does not know.
+func unknownStatement(id uint32, call string) string {
+	return fmt.Sprintf("Unknown prepared statement handler (%d) given to %s", id, call)
+}
+
+// statementCall is the name by which the server's messages call a command.
+func statementCall(cmd wire.Command) string {
+	switch cmd {
+	case wire.ComStmtFetch:
+		return "mysqld_stmt_fetch"
+	case wire.ComStmtReset:
+		return "mysqld_stmt_reset"
+	case wire.ComStmtBulkExecute:
+		return "mysqld_stmt_bulk_execute"
+	default:
+		return "mysqld_stmt_execute"
+	}
+}
+
+// execute routes and runs COM_STMT_EXECUTE.
+func (s *session) execute(ctx context.Context, req *request) error {
+	p := s.stmts.find(req.payload())
+	if p == nil {
+		if err := s.skip(req); err != nil {
+			return err
+		}
+		id, _ := statementID(req.payload())
+		return s.fail(wire.ErUnknownStmtHandler, "HY000", unknownStatement(id, "mysqld_stmt_execute"))
+	}
+	flags := byte(0)
+	if p := req.payload(); len(p) > 5 {
+		flags = p[5]
+	}
+	p.cursor = flags&cursorFlags != 0
+	if !req.whole || p.sql == nil || p.long || p.cursor {
+		p.long = false
+		s.srv.metrics.count(router.TargetLeader, router.ReasonOpenCursor)
+		return s.executeHome(ctx, wire.ComStmtExecute, req, p)
+	}
+	s.bound(req, p)
+	q := router.Query{SQL: p.sql, Mode: s.mode}
+	return s.route(ctx, wire.ComStmtExecute, req, &q, &p.class, p)
+}
+
+// cursorFlags are the bits of COM_STMT_EXECUTE's flags that ask for a cursor.
+// https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html enum_cursor_type
+const cursorFlags = 0x07
+
+// executeHome runs a command about a statement on the home connection.
+func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *request, p *statement) error {
+	b, err := s.homeConn(ctx)
+	if err == nil {
+		err = s.prepareOn(b, p)
+	}
+	if err != nil {
+		if err := s.skip(req); err != nil {
+			return err
+		}
+		return s.explain(err)
+	}
+	b.dirty = true
+	b.load.Outstanding.Add(1)
+	s.busy.Store(b)
+	a, err := s.exchangeStatement(b, cmd, req, p)
+	s.busy.Store(nil)
+	b.load.Outstanding.Add(-1)
+	s.answered()
+	if err != nil {
+		var be *backendError
+		if errors.As(err, &be) {
+			return s.lostHome(be, a.forwarded)
+		}
+		return err
+	}
+	s.noteAfter(ctx, p.sql, &p.class, &a)
+	return s.after(b, &a)
+}
+
+// prepareOn prepares the statement on a connection that does not know it yet.
+func (s *session) prepareOn(b *backend, p *statement) error {
+	if _, ok := b.prepared[p.id]; ok {
+		return nil
+	}
+	pkt := make([]byte, wire.HeaderLen, wire.HeaderLen+1+len(p.sql))
+	pkt = append(pkt, byte(wire.ComStmtPrepare))
+	pkt = append(pkt, p.sql...)
+	wire.PutHeader(pkt, len(pkt)-wire.HeaderLen, 0)
+	if _, err := b.conn.Write(pkt); err != nil {
+		b.broken = true
+		return &backendError{err}
+	}
+	prep, err := b.discardAnswer(&s.scanner, wire.ComStmtPrepare)
+	if err != nil {
+		var refused *wire.Err
+		if errors.As(err, &refused) {
+			return err
+		}
+		return &backendError{err}
+	}
+	b.remember(p, prep.ID)
+	return nil
+}
+
+// exchangeStatement sends a command about a statement under the id that the node
+// knows it by, and relays the answer.
+func (s *session) exchangeStatement(b *backend, cmd wire.Command, req *request, p *statement) (answer, error) {
+	here := b.prepared[p.id]
+	payload := req.payload()
+	binary.LittleEndian.PutUint32(payload[1:], here.id)
+	if cmd == wire.ComStmtExecute && req.whole && here.types != p.version {
+		if full, ok := s.withTypes(req, p); ok {
+			here.types = p.version
+			b.prepared[p.id] = here
+			s.held = len(req.bytes)
+			return s.relay(b, cmd, full)
+		}
+		here.types = p.version
+		b.prepared[p.id] = here
+	}
+	return s.exchange(b, cmd, req)
+}
+
+// parameters finds the null bitmap's end in COM_STMT_EXECUTE: the offset of the
+// byte new-params-bound, and the number of parameters. ok is false where the
+// statement has none or the packet is not understood.
+// https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_stmt_execute.html
+func (s *session) parameters(payload []byte, p *statement) (bound, n int, ok bool) {
+	const fixed = 10 // command, id, flags, iteration count
+	if len(payload) < fixed {
+		return 0, 0, false
+	}
+	n = p.params
+	at := fixed
+	if s.caps&wire.ClientQueryAttributes != 0 && payload[5]&parameterCountAvailable != 0 {
+		v, size := wire.LenencInt(payload[at:])
+		if size == 0 || v > 1<<16 {
+			return 0, 0, false
+		}
+		n = int(v)
+		at += size
+	}
+	if n == 0 {
+		return 0, 0, false
+	}
+	at += (n + 7) / 8
+	if at >= len(payload) {
+		return 0, 0, false
+	}
+	return at, n, true
+}
+
+// parameterCountAvailable is PARAMETER_COUNT_AVAILABLE of COM_STMT_EXECUTE's flags.
+const parameterCountAvailable = 0x08
+
+// bound remembers the parameter types that the client binds.
+func (s *session) bound(req *request, p *statement) {
+	payload := req.payload()
+	at, n, ok := s.parameters(payload, p)
+	if !ok || payload[at] != 1 {
+		return
+	}
+	end := s.typesEnd(payload, at+1, n)
+	if end < 0 {
+		return
+	}
+	types := payload[at+1 : end]
+	if string(types) != string(p.types) {
+		p.types = append(p.types[:0], types...)
+		p.version++
+	}
+}
+
+// typesEnd walks the parameter types, which bear names where query attributes
+// were negotiated. It returns -1 where they are cut short.
+func (s *session) typesEnd(payload []byte, at, n int) int {
+	if s.caps&wire.ClientQueryAttributes == 0 {
+		if at += 2 * n; at > len(payload) {
+			return -1
+		}
+		return at
+	}
+	for range n {
+		if at += 2; at > len(payload) {
+			return -1
+		}
+		v, size := wire.LenencInt(payload[at:])
+		if size == 0 || v > uint64(len(payload)-at-size) {
+			return -1
+		}
+		at += size + int(v)
+	}
+	return at
+}
+
+// withTypes rewrites an execution that relies on types bound earlier, for a
+// connection that was not told them.
+func (s *session) withTypes(req *request, p *statement) ([]byte, bool) {
+	payload := req.payload()
+	at, _, ok := s.parameters(payload, p)
+	if !ok || payload[at] != 0 || len(p.types) == 0 {
+		return nil, false
+	}
+	out := make([]byte, wire.HeaderLen, len(req.bytes)+len(p.types))
+	out = append(out, payload[:at]...)
+	out = append(out, 1)
+	out = append(out, p.types...)
+	out = append(out, payload[at+1:]...)
+	if len(out)-wire.HeaderLen >= wire.MaxPayload {
+		return nil, false
+	}
+	wire.PutHeader(out, len(out)-wire.HeaderLen, 0)
+	return out, true
+}
+
+// onStatement runs the commands about a statement that belong to the home
+// connection: long data, cursors, bulk execution.
+func (s *session) onStatement(ctx context.Context, cmd wire.Command, req *request) error {
+	p := s.stmts.find(req.payload())
+	if p == nil {
+		if err := s.skip(req); err != nil {
+			return err
+		}
+		if cmd == wire.ComStmtSendLongData {
+			return nil // it has no answer, not even an error
+		}
+		id, _ := statementID(req.payload())
+		return s.fail(wire.ErUnknownStmtHandler, "HY000", unknownStatement(id, statementCall(cmd)))
+	}
+	if cmd == wire.ComStmtSendLongData {
+		return s.longData(ctx, req, p)
+	}
+	if cmd == wire.ComStmtReset {
+		p.long = false
+	}
+	return s.executeHome(ctx, cmd, req, p)
+}
+
+// longData forwards a piece of a parameter; there is no answer.
+func (s *session) longData(ctx context.Context, req *request, p *statement) error {
+	b, err := s.homeConn(ctx)
+	if err == nil {
+		err = s.prepareOn(b, p)
+	}
+	if err != nil {
+		s.log.Warn("long data cannot be delivered", "err", err)
+		return s.skip(req)
+	}
+	p.long = true
+	b.dirty = true
+	binary.LittleEndian.PutUint32(req.payload()[1:], b.prepared[p.id].id)
+	if _, err := b.conn.Write(req.bytes); err != nil {
+		return s.lostHome(&backendError{err}, true)
+	}
+	if !req.whole {
+		if err := s.in.passOn(s.conn, b.conn, req, s.srv.settings.Load().MaxPacket); err != nil {
+			b.broken = true
+			return err
+		}
+		return nil
+	}
+	s.in.consume(len(req.bytes))
+	return nil
+}
+
+// closeStatement forgets a statement wherever it is prepared; there is no answer.
+func (s *session) closeStatement(req *request) error {
+	p := s.stmts.find(req.payload())
+	s.in.consume(len(req.bytes))
+	if p == nil {
+		return nil
+	}
+	delete(s.stmts.byID, p.id)
+	for _, b := range []*backend{s.home, s.follower} {
+		if b == nil {
+			continue
+		}
+		here, ok := b.prepared[p.id]
+		if !ok {
+			continue
+		}
+		delete(b.prepared, p.id)
+		pkt := [9]byte{5, 0, 0, 0, byte(wire.ComStmtClose)}
+		binary.LittleEndian.PutUint32(pkt[5:], here.id)
+		if _, err := b.conn.Write(pkt[:]); err != nil {
+			b.broken = true
+		}
+	}
+	return nil
+}

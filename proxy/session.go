@@ -1,0 +1,215 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/bellwetherdb/bellwether/internal/accounts"
+	"github.com/bellwetherdb/bellwether/internal/topology"
+	"github.com/bellwetherdb/bellwether/internal/wire"
+	"github.com/bellwetherdb/bellwether/router"
+)
+
+// session is one client. Everything in it belongs to the client's goroutine but
+// for the fields that say otherwise.
+type session struct {
+	srv *Server
+	id  uint32
+	log *slog.Logger
+
+	conn   net.Conn        // the client's packets, under TLS and compression
+	socket net.Conn        // the client's socket
+	raw    syscall.RawConn // of socket
+	local  bool            // the client came by the unix socket
+	secure bool            // the client came by TLS or the unix socket
+	addr   netip.AddrPort  // the client's address, as a PROXY header gives it where there is one
+	in     input
+
+	compressed *wire.CompressedConn // conn, where the client compresses
+
+	caps      wire.Capability // negotiated with the client, and asked of the nodes
+	collation byte
+	attrs     []byte
+	maxPacket uint32
+	salt      []byte
+	user      string
+	account   *accounts.Account
+	cred      *credential
+	secret    string // fingerprint of cred
+	since     time.Time
+	counted   string // the user under whom the session is counted
+	waiting   bool   // not authenticated yet; guarded by the server's mu
+
+	home     *backend // the leader's, nil while not needed
+	follower *backend // at most one
+	last     *backend // the one that ran the last statement: its diagnostics are there
+	avoid    string   // a follower that failed this session, until the topology changes
+	avoidSeq uint64   // the snapshot in which it failed
+	unfit    string   // a follower to which this session's state could not be brought
+	unfitAt  uint64   // the version of that state
+
+	held    int // bytes of the request under way, still in the buffer
+	scanner wire.Scanner
+	scratch []byte // for packets that are rewritten
+	kept    []byte // for session state that is filtered
+	mode    router.Mode
+	view    router.SessionView
+	state   sessionState
+	status  uint16 // the server status last told to the client
+	tracked trackList
+	retrack bool // the client changed what is tracked: ask for everything again
+	stmts   statements
+	temps   router.TempTables
+	xa      bool // an XA transaction is open on the home connection
+	locks   bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
+
+	busy   atomic.Pointer[backend] // the backend that is executing; read by KILL and the watcher
+	homeID atomic.Uint32           // thread id of the home connection; read by KILL
+	turn   atomic.Uint64           // number of the statement; read by the watcher
+	killed atomic.Bool             // set by KILL
+	ending atomic.Bool             // the server shuts down: end when idle
+	idle   atomic.Bool             // waiting for the client with nothing open; read by the drain
+}
+
+var errKilled = errors.New("session was killed")
+
+// serve runs the session from the greeting to its end.
+func (s *session) serve(ctx context.Context) {
+	defer s.finish()
+	if err := s.greet(ctx); err != nil {
+		s.srv.metrics.refused(err)
+		s.log.Info("client refused", "err", err)
+		return
+	}
+	s.srv.entered(s)
+	s.srv.metrics.open.Add(1)
+	defer s.srv.metrics.open.Add(-1)
+	err := s.loop(ctx)
+	switch {
+	case err == nil, errors.Is(err, errClientEnd):
+		s.log.Debug("session ended")
+	case errors.Is(err, errKilled):
+		s.log.Info("session killed")
+	default:
+		s.log.Info("session ended", "err", err)
+	}
+}
+
+// loop reads one command after the other and answers it.
+func (s *session) loop(ctx context.Context) error {
+	for {
+		if s.ending.Load() && !s.inTransaction() {
+			return nil
+		}
+		set := s.srv.settings.Load()
+		if set.IdleTimeout > 0 && s.in.r == s.in.w {
+			_ = s.socket.SetReadDeadline(time.Now().Add(set.IdleTimeout))
+		}
+		if s.compressed != nil {
+			s.compressed.ResetSeq()
+		}
+		s.idle.Store(!s.inTransaction())
+		req, err := s.in.next(s.conn, max(set.RetryBuffer, smallBuffer), set.MaxPacket)
+		s.idle.Store(false)
+		if err != nil {
+			return s.inputError(err)
+		}
+		s.turn.Add(1)
+		if err := s.dispatch(ctx, &req); err != nil {
+			return err
+		}
+		if s.killed.Load() {
+			return errKilled
+		}
+	}
+}
+
+// inputError ends a session whose next command could not be read, telling the
+// client why where that can be.
+func (s *session) inputError(err error) error {
+	switch {
+	case s.killed.Load():
+		return errKilled
+	case s.ending.Load():
+		return nil
+	case errors.Is(err, errSequence):
+		_ = s.fail(wire.ErNetPacketsOutOfOrder, "08S01", "Got packets out of order")
+	case errors.Is(err, errTooLarge):
+		_ = s.fail(wire.ErNetPacketTooLarge, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes")
+	case errors.Is(err, errEmpty):
+		_ = s.fail(wire.ErUnknown, "HY000", "Malformed communication packet")
+	case isTimeout(err):
+		_ = s.fail(wire.ErMySQLClientInteractionTmo, "HY000",
+			"The client was disconnected by the server because of inactivity.")
+	default:
+		return errClientEnd
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// finish gives back all that the session holds.
+func (s *session) finish() {
+	s.stmts.clear()
+	s.releaseHome()
+	s.releaseFollower()
+	_ = s.socket.Close()
+	s.in.consume(s.in.w - s.in.r)
+}
+
+func (s *session) inTransaction() bool {
+	return wire.Status(s.status).Has(wire.StatusInTrans)
+}
+
+// reply sends one packet of our own.
+func (s *session) reply(pkt []byte) error {
+	_, err := s.conn.Write(pkt)
+	return err
+}
+
+// fail answers the command with an error of our own.
+func (s *session) fail(code uint16, state, message string) error {
+	e := wire.Err{Code: code, State: state, Message: message}
+	s.scratch = wire.AppendErr(s.scratch[:0], 1, &e, s.caps|wire.ClientProtocol41)
+	return s.reply(s.scratch)
+}
+
+// ok answers the command with a plain OK of our own.
+func (s *session) ok() error {
+	ok := wire.OK{Status: wire.Status(s.status &^ uint16(wire.StatusSessionStateChange))}
+	s.scratch = wire.AppendOK(s.scratch[:0], 1, &ok, s.caps)
+	return s.reply(s.scratch)
+}
+
+// after takes over what an answer of the home connection tells of the session.
+func (s *session) after(b *backend, a *answer) error {
+	s.last = b
+	if b.follower {
+		return nil
+	}
+	if a.code == 0 {
+		s.status = a.status
+	}
+	s.view.InTransaction = s.inTransaction()
+	s.view.Autocommit = s.status&uint16(wire.StatusAutocommit) != 0
+	if s.retrack {
+		s.retrack = false
+		if _, err := b.command(wire.ComQuery, trackEverything); err != nil {
+			return s.lostHome(err, true)
+		}
+	}
+	return nil
+}
+
+// view of the cluster: one snapshot for a whole statement.
+func (s *session) snapshot() *topology.Snapshot { return s.srv.cfg.Topology.Load() }
