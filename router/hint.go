@@ -1,6 +1,10 @@
 package router
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Target is where a statement goes.
 type Target uint8
@@ -39,4 +43,84 @@ type Hint struct {
 	MaxLag  time.Duration // 0: the policy's
 	Node    string
 	Err     string // why the hint could not be understood; then it has no effect
+}
+
+// leadingHint decodes the hint comment of the text.
+func (s *scanner) leadingHint() Hint {
+	if s.hints > 1 {
+		return Hint{Present: true, Err: "more than one hint"}
+	}
+	return ParseHint(s.b[s.hint.Off:s.hint.End])
+}
+
+// ParseHint decodes what follows "bellwether:" in a comment. Where anything in
+// it cannot be understood, nothing of it counts, and Err says what it was.
+func ParseHint(b []byte) Hint {
+	h := Hint{Present: true}
+	for len(b) > 0 {
+		if c := b[0]; isSpace(c) || c == ',' {
+			b = b[1:]
+			continue
+		}
+		n := 0
+		for n < len(b) && !isSpace(b[n]) && b[n] != ',' {
+			n++
+		}
+		if err := h.pair(string(b[:n])); err != "" {
+			return Hint{Present: true, Err: err}
+		}
+		b = b[n:]
+	}
+	if h == (Hint{Present: true}) {
+		return Hint{Present: true, Err: "the hint is empty"}
+	}
+	return h
+}
+
+// pair takes in one key=value, and returns what is wrong with it.
+func (h *Hint) pair(p string) string {
+	key, value, ok := strings.Cut(p, "=")
+	if !ok || value == "" {
+		return printable(p) + " is not of the form key=value"
+	}
+	switch lower(key) {
+	case "target":
+		if h.Target != TargetNone {
+			return "target is given twice"
+		}
+		switch lower(value) {
+		case "leader":
+			h.Target = TargetLeader
+		case "follower":
+			h.Target = TargetFollower
+		default:
+			return "target is " + printable(value) + ", want leader or follower"
+		}
+	case "max_lag":
+		d, err := time.ParseDuration(value)
+		switch {
+		case h.MaxLag != 0:
+			return "max_lag is given twice"
+		case err != nil || d <= 0:
+			return "max_lag is " + printable(value) + ", want a duration over zero such as 200ms"
+		}
+		h.MaxLag = d
+	case "node":
+		if h.Node != "" {
+			return "node is given twice"
+		}
+		h.Node = value
+	default:
+		return "the key " + printable(key) + " is not known"
+	}
+	return ""
+}
+
+// printable quotes a part of a client's text for a message, cut to a bound.
+func printable(s string) string {
+	const most = 40
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return strconv.QuoteToASCII(s)
 }

@@ -43,7 +43,8 @@ const (
 	ReasonUnsafeRoutine      // a stored function that the catalogue knows, and does not know to be harmless
 	ReasonUnsafeView         // a view whose definition is not a plain read
 	ReasonServerSchema       // information_schema, performance_schema, mysql or sys
-	ReasonServerState        // SHOW of what each server has its own: STATUS, PROCESSLIST, WARNINGS ...
+	ReasonSessionState       // SHOW of what the home connection has its own: WARNINGS, VARIABLES, STATUS ...
+	ReasonServerState        // SHOW of what each server has its own: PROCESSLIST, GLOBAL STATUS, BINARY LOGS ...
 	ReasonCharset            // text in a character set in which it cannot be split safely
 	ReasonUnlexable          // not text that a server accepts, or that all would split alike
 	ReasonUnknownStatement   // begins with a word that is not known
@@ -113,6 +114,7 @@ var reasonNames = [numReasons]string{
 	ReasonUnsafeView:         "unsafe_view",
 	ReasonServerSchema:       "server_schema",
 	ReasonServerState:        "server_state",
+	ReasonSessionState:       "session_state",
 	ReasonCharset:            "charset",
 	ReasonUnlexable:          "unlexable",
 	ReasonUnknownStatement:   "unknown_statement",
