@@ -133,7 +133,7 @@ func (d *decoder) syntax(err error, data []byte) {
 		text = text[len(m[0]):]
 	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
-	if n := brokenLine(lines, len(data)); n > 0 {
+	if n := brokenLine(lines, data); n > 0 {
 		at.Line = n
 	}
 	hint := ""
@@ -154,15 +154,16 @@ func (d *decoder) syntax(err error, data []byte) {
 
 // brokenLine finds the line from which on the text is no longer YAML: the one
 // after the longest run of lines that is. The parser itself often names the
-// line where the surrounding block began. 0 for a text too long to search.
-func brokenLine(lines [][]byte, size int) int {
-	if len(lines) > 500 || size > 32<<10 {
+// line where the surrounding block began. 0 for a text that is too long or too
+// deeply nested to parse it so often.
+func brokenLine(lines [][]byte, data []byte) int {
+	if len(lines) > 500 || len(data) > 32<<10 || bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > 200 {
 		return 0
 	}
 	for n := len(lines) - 1; n > 0; n-- {
-		size -= len(lines[n])
+		data = data[:len(data)-len(lines[n])]
 		var doc yaml.Node
-		if yaml.Unmarshal(bytes.Join(lines[:n], nil), &doc) == nil {
+		if yaml.Unmarshal(data, &doc) == nil {
 			return n + 1
 		}
 	}

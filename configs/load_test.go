@@ -183,6 +183,7 @@ func TestBounds(t *testing.T) {
 		{"merges", mergeBomb + "log: {<<: *j}\n", "expand to too much"},
 		{"an alias within itself", "cluster: &a {nodes: [*a]}\n", "unknown key"},
 		{"a merge of itself", "cluster: &a {<<: *a, nodes: [{address: a}]}\n", "too deeply nested"},
+		{"deep and of many lines", strings.Repeat(strings.Repeat("[", 60)+"\n", 499), "this is not YAML"},
 		{"deep", strings.Repeat("[", 5000), "this is not YAML"},
 		{"deep and closed", "cluster: {nodes: " + strings.Repeat("[", 3000) + strings.Repeat("]", 3000) + "}", "keys are expected"},
 		{"many nodes", "cluster:\n  nodes:\n" + strings.Repeat("    - {address: a}\n", 40_000), "and more: only the first problems"},
