@@ -1,5 +1,7 @@
 package router
 
+import "strings"
+
 // Routine is a stored routine, as information_schema.routines gives it.
 type Routine struct {
 	Schema, Name string
@@ -110,7 +112,165 @@ func isASCII(b []byte) bool {
 	return true
 }
 
-// NewCatalog judges routines and views.
+// NewCatalog judges routines and views. A function is safe when it is declared
+// not to modify data and nothing in its body does more than read; functions and
+// views that use others are judged by those. What cannot be seen is not safe.
 func NewCatalog(routines []Routine, views []View) *Catalog {
-	return &Catalog{byName: map[string]bool{}, qualified: map[string]bool{}, views: map[string]bool{}}
+	c := &Catalog{byName: map[string]bool{}, qualified: map[string]bool{}, views: map[string]bool{}}
+	// First believe in all that are declared harmless, then take away, until
+	// nothing changes: safety of functions that call each other is a greatest
+	// fixed point.
+	safe := make([]bool, len(routines))
+	for i := range routines {
+		safe[i] = declaredHarmless(&routines[i])
+	}
+	unsafe := make([]bool, len(views))
+	c.publish(routines, safe, views, unsafe)
+	for changed := true; changed; {
+		changed = false
+		for i := range routines {
+			if safe[i] && !bodySafe(routines[i].Body, c) {
+				safe[i], changed = false, true
+			}
+		}
+		for i := range views {
+			if !unsafe[i] && !viewSafe(views[i].Definition, c) {
+				unsafe[i], changed = true, true
+			}
+		}
+		c.publish(routines, safe, views, unsafe)
+	}
+	return c
+}
+
+// publish fills the maps from what is believed now.
+func (c *Catalog) publish(routines []Routine, safe []bool, views []View, unsafe []bool) {
+	clear(c.byName)
+	clear(c.qualified)
+	for i := range routines {
+		name, schema := lower(routines[i].Name), lower(routines[i].Schema)
+		and(c.byName, name, safe[i])
+		and(c.qualified, schema+"\x00"+name, safe[i])
+	}
+	for i := range views {
+		if unsafe[i] {
+			c.views[lower(views[i].Name)] = true
+			c.watchesNames = true
+			c.foreignViews = c.foreignViews || !isASCII([]byte(views[i].Name))
+		}
+	}
+}
+
+func and(m map[string]bool, key string, v bool) {
+	old, ok := m[key]
+	m[key] = v && (old || !ok)
+}
+
+// declaredHarmless says whether a routine is a function, is declared not to
+// modify data, and can be looked into.
+func declaredHarmless(r *Routine) bool {
+	if !r.Function || r.Body == "" || !isASCII([]byte(r.Name)) {
+		return false
+	}
+	switch strings.ToUpper(r.DataAccess) {
+	case "NO SQL", "READS SQL DATA", "CONTAINS SQL":
+		return true
+	}
+	return false
+}
+
+// storedModes are the ways in which the text of a stored object may have to be
+// split: it was written under a sql_mode of its own.
+var storedModes = []Mode{
+	{}, {ANSIQuotes: true}, {NoBackslashEscapes: true}, {ANSIQuotes: true, NoBackslashEscapes: true},
+}
+
+func viewSafe(definition string, c *Catalog) bool {
+	for _, m := range storedModes {
+		if st := Classify([]byte(definition), m, c); !st.IsRead() {
+			return false
+		}
+	}
+	return true
+}
+
+func bodySafe(body string, c *Catalog) bool {
+	for _, m := range storedModes {
+		if !bodySafeIn(m, body, c) {
+			return false
+		}
+	}
+	return true
+}
+
+// bodySafeIn looks for anything in the body of a function that changes more
+// than its own variables.
+func bodySafeIn(m Mode, body string, c *Catalog) bool {
+	var st Statement
+	st.Verb = VerbSelect
+	s := scanner{lexer: lexer{b: []byte(body), m: m}, st: &st, cat: c}
+	vars := map[string]bool{}
+	declaring, setting := false, false // in a list of names after DECLARE; in the assignments of SET
+	for {
+		more := s.advance()
+		end := s.t.kind == tokPunct && s.t.c == ';'
+		if s.found == ReasonInto {
+			s.found = ReasonNone // a local variable; OUTFILE and DUMPFILE are forbidden below
+		}
+		switch {
+		case s.found != ReasonNone:
+			return false
+		case end:
+			declaring, setting = false, false
+		case !more:
+			return !s.weird && !s.exec
+		case s.is(kwDeclare):
+			declaring = true
+		case s.is(kwSet) && !s.p1.wIs(kwCharacter):
+			setting = true
+		case declaring && (s.t.kind == tokWord || s.t.kind == tokQuoted) && declares(&s):
+			vars[s.variable()] = true
+		case setting && assigns(&s) && !vars[s.variable()]:
+			return false // a parameter, or a system variable
+		case s.is(kwHandler) && (s.p1.kind == tokWord && (s.spells(s.p1, "CONTINUE") || s.spells(s.p1, "EXIT"))):
+			declaring = false
+		case s.t.w != nil && forbiddenInBody(s.t.w):
+			return false
+		}
+	}
+}
+
+func (t token) wIs(k kw) bool { return t.w != nil && t.w.kw == k }
+
+// spells says whether a token is the word, given in capitals.
+func (s *scanner) spells(t token, name string) bool { return equalFold(s.b[t.start:t.end], name) }
+
+// variable returns the present token as the name of a variable.
+func (s *scanner) variable() string {
+	b := s.b[s.t.start:s.t.end]
+	if s.t.kind == tokQuoted {
+		b = unquote(b)
+	}
+	return lower(string(b))
+}
+
+// declares says whether the present token is a name in the list after DECLARE.
+func declares(s *scanner) bool {
+	return s.p1.wIs(kwDeclare) || s.p1.kind == tokPunct && s.p1.c == ','
+}
+
+// assigns says whether the present token is what SET assigns to.
+func assigns(s *scanner) bool {
+	return s.depth == 0 && (s.p1.wIs(kwSet) || s.p1.kind == tokPunct && s.p1.c == ',')
+}
+
+// forbiddenInBody says whether a word has no place in a function that only reads.
+func forbiddenInBody(w *word) bool {
+	switch w.kw {
+	case kwOutfile, kwDumpfile, kwCall, kwCreate, kwDrop, kwAlter, kwTruncate, kwRename, kwPrepare, kwExecute,
+		kwDeallocate, kwHandler, kwLoad, kwFlush, kwKill, kwGrant, kwRevoke, kwGlobal, kwPersist, kwTemporary, kwAdmin,
+		kwCommit, kwRollback, kwSavepoint, kwStart, kwAutocommit, kwUse, kwLock, kwUnlock, kwXA, kwShow:
+		return true
+	}
+	return false
 }
