@@ -134,6 +134,15 @@ func (n *Node) DB() *sql.DB {
 	return n.db
 }
 
+// Log is the end of the server's error log, for people.
+func (n *Node) Log() string {
+	text, err := os.ReadFile(n.LogFile())
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(string(text), 40)
+}
+
 // OpenRoot returns a small pool of connections as root to a server. It keeps no
 // idle connections for long, as the servers behind it come and go.
 func OpenRoot(network, address, password string) *sql.DB {
@@ -186,7 +195,7 @@ func (n *Node) Start(ctx context.Context) error {
 	chosen := n.port != 0
 	for attempt := 1; ; attempt++ {
 		if !chosen {
-			port, err := freePort()
+			port, err := FreePort()
 			if err != nil {
 				return err
 			}
@@ -335,31 +344,31 @@ func (n *Node) Pause() error {
 	if n.paused && n.running() {
 		return nil
 	}
-	if err := n.signal(syscall.SIGSTOP); err != nil {
-		return err
+	if !n.running() {
+		return n.notRunning()
+	}
+	if err := n.proc.Pause(); err != nil {
+		return fmt.Errorf("pause node %s: %w", n.opts.Name, err)
 	}
 	n.paused = true
-	return waitStopped(n.proc)
+	return nil
 }
 
 // Continue ends a Pause.
 func (n *Node) Continue() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.paused = false
-	return n.signal(syscall.SIGCONT)
-}
-
-// signal sends a signal to the running server. n.mu is held.
-func (n *Node) signal(sig syscall.Signal) error {
 	if !n.running() {
-		return fmt.Errorf("node %s: %w", n.opts.Name, os.ErrProcessDone)
+		return n.notRunning()
 	}
-	if err := n.proc.Signal(sig); err != nil {
-		return fmt.Errorf("node %s: %w", n.opts.Name, err)
+	if err := n.proc.Signal(syscall.SIGCONT); err != nil {
+		return fmt.Errorf("continue node %s: %w", n.opts.Name, err)
 	}
+	n.paused = false
 	return nil
 }
+
+func (n *Node) notRunning() error { return fmt.Errorf("node %s: %w", n.opts.Name, os.ErrProcessDone) }
 
 // Restart is Stop and Start.
 func (n *Node) Restart(ctx context.Context) error {
@@ -439,10 +448,10 @@ func ServerArgs(f gtid.Flavor, serverID uint32, durable, performanceSchema bool)
 	return append(args, "--performance-schema=OFF")
 }
 
-// freePort returns a TCP port of 127.0.0.1 that nobody listens on. It is taken
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on. It is taken
 // from below the range that the kernel gives to outgoing connections, so that
 // one of those does not take it while its server is being restarted.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	const first, last = 20000, 32000
 	for range 200 {
 		port := first + rand.IntN(last-first)

@@ -102,6 +102,14 @@ func (p *Process) Err() error {
 // process, and returns os.ErrProcessDone after the end.
 func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
 
+// Pause freezes the process (SIGSTOP) and returns when all its threads stand still.
+func (p *Process) Pause() error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return waitStopped(p)
+}
+
 // Kill ends the process with SIGKILL and waits for the end.
 func (p *Process) Kill() {
 	_ = p.Signal(syscall.SIGKILL)
