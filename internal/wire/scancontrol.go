@@ -175,12 +175,14 @@ func (s *Scanner) first(p []byte) Event {
 }
 
 // columnsEOF handles the EOF after column definitions. Where the statement has
-// opened a cursor the rows are fetched later, and the result ends here.
+// opened a cursor the rows are fetched later, and the result ends here. The
+// flag is also there when a procedure has a cursor of its own open (MariaDB
+// 10.11): then rows follow, and so does a further result, of the CALL itself.
 func (s *Scanner) columnsEOF(p []byte) Event {
 	if !s.eofPacket(p) {
 		return s.broken()
 	}
-	if s.cmd == ComStmtExecute && s.status.Has(StatusCursorExists) {
+	if s.cmd == ComStmtExecute && s.status&(StatusCursorExists|StatusMoreResults) == StatusCursorExists {
 		s.finish()
 		return EvEOF
 	}
