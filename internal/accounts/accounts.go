@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ type Table struct {
 type entry struct {
 	Account
 	host hostPattern
-	rank rank
+	rank uint64
 }
 
 // New builds a Table. flavor chooses the order of hosts; skipNameResolve is the
@@ -75,9 +76,9 @@ func New(flavor gtid.Flavor, list []Account, skipNameResolve bool) *Table {
 		t.count++
 	}
 	for _, es := range t.byUser {
-		slices.SortStableFunc(es, compareEntries)
+		sortEntries(flavor, es)
 	}
-	slices.SortStableFunc(t.anonymous, compareEntries)
+	sortEntries(flavor, t.anonymous)
 	return t
 }
 
@@ -117,7 +118,7 @@ func (t *Table) Match(user string, addr netip.Addr, hostname string, unixSocket 
 	switch {
 	case named == nil && anonymous == nil:
 		return nil, false
-	case named == nil, anonymous != nil && anonymous.rank.compare(&named.rank) < 0:
+	case named == nil, anonymous != nil && anonymous.rank < named.rank:
 		return &anonymous.Account, true
 	default:
 		return &named.Account, true
@@ -187,11 +188,19 @@ func first(es []*entry, c *client) *entry {
 	return nil
 }
 
-func compareEntries(a, b *entry) int {
-	if c := a.rank.compare(&b.rank); c != 0 {
-		return c
-	}
-	// Servers of both flavours settle ties by the text, the greater one first,
-	// so that localhost comes before 127.0.0.1.
-	return -strings.Compare(a.Host, b.Host)
+// sortEntries puts first what the server tries first. Entries that are equally
+// specific are settled by their text: MariaDB takes the greater one, so that
+// localhost comes before 127.0.0.1. MySQL takes what comes first in its table
+// when it reads that, at start or FLUSH PRIVILEGES, and the older account until
+// then, which nobody can see from outside: here it is always the table's order.
+func sortEntries(flavor gtid.Flavor, es []*entry) {
+	slices.SortStableFunc(es, func(a, b *entry) int {
+		if c := cmp.Compare(a.rank, b.rank); c != 0 {
+			return c
+		}
+		if flavor == gtid.MySQL {
+			return strings.Compare(strings.ToUpper(a.Host), strings.ToUpper(b.Host)) // the column is ascii_general_ci
+		}
+		return strings.Compare(b.Host, a.Host)
+	})
 }

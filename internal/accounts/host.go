@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -14,10 +13,10 @@ import (
 type hostPattern struct {
 	text string
 
-	masked bool // ip and mask hold; IPv4 only, as in the servers
+	masked bool // compare by ip and mask; IPv4 only, as in the servers
 	ip     uint32
 	mask   uint32
-	kind   maskKind
+	kind   maskKind // for MySQL's order
 }
 
 // maskKind is how an address was written; MySQL tries the kinds in this order.
@@ -35,20 +34,47 @@ func parseHost(flavor gtid.Flavor, host string) hostPattern {
 	base, suffix, slash := strings.Cut(host, "/")
 	ip, ok := parseIPv4(base)
 	switch {
-	case !ok:
 	case !slash:
-		// MariaDB compares a plain address as text; that is the same thing.
-		if flavor == gtid.MySQL {
-			h.masked, h.ip, h.mask, h.kind = true, ip, ^uint32(0), maskExact
+		// An address is compared as text, here as in the servers. MySQL sorts it
+		// among the addresses, even with a wildcard behind it: 127.0.0.1%.
+		if flavor == gtid.MySQL && beginsWithIPv4(host) {
+			h.kind, h.mask = maskExact, ^uint32(0)
 		}
+	case !ok:
 	default:
-		if mask, ok := parseIPv4(suffix); ok && mask != 0 {
+		mask, ok := parseIPv4(suffix)
+		if ok && mask != 0 && (flavor != gtid.MySQL || contiguous(mask)) {
 			h.masked, h.ip, h.mask, h.kind = true, ip, mask, maskSubnet
 		} else if n, ok := parsePrefix(suffix); ok && flavor == gtid.MySQL {
 			h.masked, h.ip, h.mask, h.kind = true, ip, prefixMask(n), maskCIDR
 		}
+		if ip == 0 {
+			h.kind = maskNone // MySQL does not sort 0.0.0.0/n among the addresses
+		}
 	}
 	return h
+}
+
+// beginsWithIPv4 reports whether four numbers with dots between them come first,
+// and they are not all 0.
+func beginsWithIPv4(s string) bool {
+	zero := true
+	for i := range 4 {
+		if i > 0 {
+			if s == "" || s[0] != '.' {
+				return false
+			}
+			s = s[1:]
+		}
+		digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
+		n, err := strconv.ParseUint(s[:digits], 10, 8)
+		if err != nil {
+			return false
+		}
+		zero = zero && n == 0
+		s = s[digits:]
+	}
+	return !zero
 }
 
 func parseIPv4(s string) (uint32, bool) {
@@ -70,6 +96,9 @@ func parsePrefix(s string) (int, bool) {
 	}
 	return int(n), true
 }
+
+// contiguous: MySQL ignores masks that are not all ones and then all zeros.
+func contiguous(mask uint32) bool { return ^mask&(^mask+1) == 0 }
 
 func prefixMask(n int) uint32 { return ^uint32(0) << (32 - n) }
 
@@ -145,50 +174,27 @@ func lower(c byte) byte {
 	return c
 }
 
-// rank orders entries; the lower one is tried first.
-type rank struct{ major, minor uint64 }
-
-func (r *rank) compare(o *rank) int {
-	switch {
-	case r.major != o.major:
-		return cmp(r.major, o.major)
-	default:
-		return cmp(r.minor, o.minor)
-	}
-}
-
-func cmp(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	default:
-		return 0
-	}
-}
-
-func rankOf(flavor gtid.Flavor, h *hostPattern, anonymous bool) rank {
-	var r rank
+// rankOf is where the server sorts an entry; the lower one is tried first, and a
+// named one before an anonymous one.
+func rankOf(flavor gtid.Flavor, h *hostPattern, anonymous bool) uint64 {
+	r := mariadbBreadth(h.text)
 	if flavor == gtid.MySQL {
 		r = mysqlRank(h)
-	} else {
-		r = rank{major: mariadbBreadth(h.text)}
 	}
-	r.major <<= 1
+	r <<= 1
 	if anonymous {
-		r.major |= 1
+		r |= 1
 	}
 	return r
 }
 
-// mysqlRank: addresses first, by how they are written and then the longest mask;
-// then everything else by the position of the first wildcard.
-func mysqlRank(h *hostPattern) rank {
-	if h.masked && h.ip != 0 {
-		return rank{major: uint64(h.kind)<<8 | uint64(bits.TrailingZeros32(h.mask))}
+// mysqlRank: addresses first, by how they are written and then the greatest
+// mask; then everything else by the position of the first wildcard.
+func mysqlRank(h *hostPattern) uint64 {
+	if h.kind != maskNone {
+		return uint64(h.kind)<<32 | uint64(^h.mask)
 	}
-	const after = 1 << 16
+	const after = 1 << 40
 	wild, literal := 0, false
 	for i := 0; i < len(h.text); i++ {
 		c := h.text[i]
@@ -210,7 +216,7 @@ func mysqlRank(h *hostPattern) rank {
 	case literal:
 		sort = 128
 	}
-	return rank{major: after + uint64(128-sort)}
+	return after + uint64(128-sort)
 }
 
 // mariadbBreadth grows with the number of strings that a pattern can match: 0
