@@ -171,7 +171,7 @@ func cryptBase64(d [sha256.Size]byte) (out [sha2DigestLen]byte) {
 	i, j, k := 0, 10, 20
 	for range 10 {
 		put(uint32(d[i])<<16|uint32(d[j])<<8|uint32(d[k]), 4)
-		i, j, k = j+1, k+1, i+1
+		i, j, k = k+1, i+1, j+1
 	}
 	put(uint32(d[31])<<8|uint32(d[30]), 3)
 	return out

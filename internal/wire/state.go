@@ -87,10 +87,10 @@ func stateValue(kind StateKind, data *reader) []byte {
 	case StateGTIDs:
 		data.u8() // encoding: 0, text
 		return data.lenencString()
-	case StateSchema, StateChanged, StateTxCharacteristics, StateTxState:
+	case StateSchema, StateTxCharacteristics, StateTxState:
 		return data.lenencString()
 	}
-	return data.tail()
+	return data.tail() // StateChanged has no length of its own
 }
 
 // AppendStateEntry appends an entry as a server encodes it.
@@ -103,7 +103,7 @@ func AppendStateEntry(dst []byte, e *StateEntry) []byte {
 		dst = AppendLenencString(dst, e.Name)
 	case StateGTIDs:
 		dst = append(AppendLenencInt(append(dst, byte(e.Kind)), uint64(size+1)), 0)
-	case StateSchema, StateChanged, StateTxCharacteristics, StateTxState:
+	case StateSchema, StateTxCharacteristics, StateTxState:
 		dst = AppendLenencInt(append(dst, byte(e.Kind)), uint64(size))
 	default:
 		return AppendLenencString(append(dst, byte(e.Kind)), e.Value)
