@@ -40,7 +40,7 @@ function ms(n) {
 
 // span is a length of time for people.
 function span(seconds) {
-  if (seconds < 60) return seconds.toFixed(seconds < 10 ? 1 : 0) + " s";
+  if (seconds < 60) return seconds.toFixed(seconds < 10 ? 1 : 0).replace(/\.0$/, "") + " s";
   if (seconds < 3600) return Math.floor(seconds / 60) + " min";
   if (seconds < 86400) return Math.floor(seconds / 3600) + " h " + Math.floor((seconds % 3600) / 60) + " min";
   return Math.floor(seconds / 86400) + " d " + Math.floor((seconds % 86400) / 3600) + " h";
