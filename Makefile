@@ -1,0 +1,70 @@
+# `make demo` shows Bellwether at work, `make test` runs everything.
+# Set-up targets install what is missing; they may be run again at any time.
+
+GO ?= go
+BIN := bin/bellwether
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+FUZZTIME ?= 30s
+DURATION ?=
+
+.DEFAULT_GOAL := build
+.PHONY: build test test-short lint fuzz bench integration check demo clean \
+	setup setup-demo setup-bench setup-mysql setup-mariadb-11.8 setup-images
+
+build:
+	$(GO) build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/bellwether
+
+# Everything: unit tests, with the race detector, over real servers.
+test: setup
+	$(GO) vet ./...
+	$(GO) test -race -count=1 -timeout 30m ./...
+
+# What needs no database server.
+test-short:
+	$(GO) test -short ./...
+
+integration: setup
+	$(GO) test -race -count=1 -timeout 30m ./internal/sandbox/... ./integration/...
+
+lint:
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt on these'; exit 1; }
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo 'golangci-lint is not installed: only vet and gofmt ran'; fi
+
+# Each fuzz target for FUZZTIME.
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench: setup-bench build
+	$(GO) run ./integration/bench
+
+check: lint test
+
+demo: setup-demo build
+	$(BIN) demo $(if $(DURATION),--duration $(DURATION))
+
+clean:
+	rm -rf bin .cache/test
+
+setup:
+	scripts/setup.sh
+
+setup-demo:
+	scripts/setup.sh demo
+
+setup-bench:
+	scripts/setup.sh bench
+
+setup-mysql:
+	scripts/setup-mysql.sh
+
+setup-mariadb-11.8:
+	scripts/setup-mariadb-11.8.sh
+
+setup-images:
+	scripts/setup-images.sh
