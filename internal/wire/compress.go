@@ -55,6 +55,11 @@ const (
 // the stream of ordinary packets. One goroutine may read while another one
 // writes. A read that failed for its deadline can be repeated.
 //
+// Peers check the numbers of compressed packets only, and the numbers of the
+// packets in them have gaps: clients set them to the outer ones when they
+// flush. What Read gives is numbered as if there were no compression, so that
+// it can be forwarded to a server that checks.
+//
 // While nothing is under way it holds no buffer and no (de)compressor. During a
 // packet it holds the packet's compressed bytes, as far as they have arrived,
 // and a window: 32 KiB for zlib, for zstd what the frame asks for, at most
@@ -65,6 +70,9 @@ type CompressedConn struct {
 	level     int
 	// seq is the number of the next compressed packet, in either direction.
 	seq atomic.Uint32
+	// inner is the number of the next packet within, in either direction.
+	inner   atomic.Uint32
+	in, out packetWalk
 
 	header  [compHeaderLen]byte
 	headerN int
@@ -102,7 +110,10 @@ func NewCompressedConn(conn net.Conn, algorithm Compression, level int) (*Compre
 }
 
 // ResetSeq starts a new command: both sides count compressed packets from 0.
-func (c *CompressedConn) ResetSeq() { c.seq.Store(0) }
+func (c *CompressedConn) ResetSeq() {
+	c.seq.Store(0)
+	c.inner.Store(0)
+}
 
 // NetConn is the connection below.
 func (c *CompressedConn) NetConn() net.Conn { return c.Conn }
@@ -123,6 +134,7 @@ func (c *CompressedConn) Read(p []byte) (int, error) {
 		c.readErr = err
 		c.release()
 	}
+	c.in.walk(p[:n], &c.inner, true)
 	return n, err
 }
 
@@ -182,6 +194,9 @@ func (c *CompressedConn) readHeader() error {
 	// A peer starts each command with 0, before its data tells us so.
 	if want := byte(c.seq.Load()); seq != want && seq != 0 {
 		return fmt.Errorf("%w: compressed packet %d, expected %d", ErrSequence, seq, want)
+	}
+	if seq == 0 && c.seq.Load() != 0 {
+		c.inner.Store(0)
 	}
 	c.seq.Store(uint32(seq + 1))
 	switch {
@@ -262,6 +277,7 @@ func (c *CompressedConn) release() {
 // Write writes bytes of the packet stream, as one compressed packet or, where
 // there are many, as several.
 func (c *CompressedConn) Write(p []byte) (written int, err error) {
+	c.out.walk(p, &c.inner, false)
 	for len(p) > 0 {
 		n := min(len(p), writeChunk)
 		if err := c.writeChunk(p[:n]); err != nil {
@@ -289,9 +305,44 @@ func (c *CompressedConn) writeChunk(p []byte) error {
 	if plain == 0 {
 		out = append(out[:compHeaderLen], p...)
 	}
-	PutHeader(out, len(out)-compHeaderLen, byte(c.seq.Add(1)-1))
+	seq := c.seq.Load()
+	c.seq.Store(uint32(byte(seq + 1)))
+	PutHeader(out, len(out)-compHeaderLen, byte(seq))
 	out[4], out[5], out[6] = byte(plain), byte(plain>>8), byte(plain>>16)
 	_, err := c.Conn.Write(out)
 	putBuffer(out)
 	return err
+}
+
+// packetWalk follows the headers of packets through a stream.
+type packetWalk struct {
+	left   int // bytes of the payload still to come
+	header [HeaderLen - 1]byte
+	n      int // bytes of the header that are there
+}
+
+// walk keeps next one ahead of the sequence numbers in b, which it sets where
+// renumber says so.
+func (w *packetWalk) walk(b []byte, next *atomic.Uint32, renumber bool) {
+	for len(b) > 0 {
+		if w.left > 0 {
+			n := min(w.left, len(b))
+			w.left -= n
+			b = b[n:]
+			continue
+		}
+		if w.n < len(w.header) {
+			w.header[w.n] = b[0]
+			w.n++
+			b = b[1:]
+			continue
+		}
+		if renumber {
+			b[0] = byte(next.Load())
+		}
+		next.Store(uint32(b[0] + 1))
+		w.left = int(w.header[0]) | int(w.header[1])<<8 | int(w.header[2])<<16
+		w.n = 0
+		b = b[1:]
+	}
 }

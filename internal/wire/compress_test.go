@@ -56,7 +56,9 @@ func TestCompressedStream(t *testing.T) {
 	eachCompression(t, func(t *testing.T, a Compression) {
 		for _, size := range []int{1, minCompress - 1, minCompress, 300, keepBuffer, writeChunk, writeChunk + 1, 3 << 20} {
 			for level := range 4 {
-				want := sample(rnd, size)
+				// As packets, so that the numbers in them stay.
+				want := AppendPacket(nil, 0, sample(rnd, size))
+				size := len(want)
 				out := &bytesConn{}
 				w := compressed(t, out, a, level)
 				if n, err := w.Write(want); n != size || err != nil {
@@ -176,7 +178,7 @@ func TestCompressedSequence(t *testing.T) {
 // nothing.
 func TestCompressedReadAfterDeadline(t *testing.T) {
 	eachCompression(t, func(t *testing.T, a Compression) {
-		want := bytes.Repeat([]byte("hello "), 50)
+		want := AppendPacket(nil, 0, bytes.Repeat([]byte("hello "), 50))
 		out := &bytesConn{}
 		if _, err := compressed(t, out, a, 0).Write(want); err != nil {
 			t.Fatal(err)
@@ -233,6 +235,52 @@ func TestCompressedTrustsNoHeader(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		if used := (after.TotalAlloc - before.TotalAlloc) / 50; used > 64<<10 {
 			t.Errorf("%d bytes for a claim", used)
+		}
+	})
+}
+
+// TestCompressedNumbersInside: whatever numbers a client gives the packets
+// within, they come out as an uncompressed client would number them.
+func TestCompressedNumbersInside(t *testing.T) {
+	eachCompression(t, func(t *testing.T, a Compression) {
+		client, server := &bytesConn{}, &bytesConn{}
+		client.r, server.r = &server.w, &client.w
+		c, s := compressed(t, client, a, 0), compressed(t, server, a, 0)
+		read := func(want ...byte) {
+			t.Helper()
+			for i, w := range want {
+				var h [HeaderLen]byte
+				if _, err := io.ReadFull(s, h[:]); err != nil || h[3] != w {
+					t.Fatalf("packet %d has number %d, want %d: %v", i, h[3], w, err)
+				}
+				n, _ := Header(h[:])
+				if _, err := io.CopyN(io.Discard, s, int64(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for command := range 2 {
+			if command == 0 {
+				s.ResetSeq()
+			}
+			// A command in two packets, and a file after the server's answer.
+			c.ResetSeq()
+			b := AppendPacket(nil, 0, make([]byte, MaxPayload+5))
+			b[HeaderLen+MaxPayload+3] = 77
+			if _, err := c.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			read(0, 1)
+			if _, err := s.Write(AppendPacket(nil, 2, []byte("\xfbname"))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Read(make([]byte, 100)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Write(AppendPacket(AppendPacket(nil, 99, []byte("file")), 101, nil)); err != nil {
+				t.Fatal(err)
+			}
+			read(3, 4)
 		}
 	})
 }
