@@ -114,8 +114,7 @@ func (s *scanner) storedCall() {
 		case routineSafe:
 			return
 		case routineUnsafe:
-			s.st.Opaque = true
-			s.note(ReasonUnsafeRoutine)
+			s.foreign(ReasonUnsafeRoutine)
 			return
 		}
 	default:
@@ -130,11 +129,23 @@ func (s *scanner) storedCall() {
 		case routineSafe:
 			return
 		case routineUnsafe:
-			s.st.Opaque = true
-			s.note(ReasonUnsafeRoutine)
+			s.foreign(ReasonUnsafeRoutine)
+			return
+		}
+	}
+	s.foreign(ReasonUnknownFunction)
+}
+
+// foreign reports a call whose effects are not in the text. In INSERT INTO t (a)
+// and in definitions the name before a parenthesis is no call until a word that
+// expressions follow.
+func (s *scanner) foreign(r Reason) {
+	s.note(r)
+	switch s.st.Verb {
+	case VerbInsert, VerbReplace, VerbLoadData, VerbLoadLocal, VerbCreate, VerbAlter, VerbDrop, VerbRename, VerbTruncate:
+		if !s.exprs {
 			return
 		}
 	}
 	s.st.Opaque = true
-	s.note(ReasonUnknownFunction)
 }

@@ -36,7 +36,7 @@ func Classify(sql []byte, m Mode, cat *Catalog) (st Statement) {
 func (s *scanner) semicolon() bool {
 	s.t, s.p1, s.p2, s.p3 = token{}, token{}, token{}, token{}
 	s.depth, s.dots = 0, 0
-	s.cteOpen, s.create, s.drop, s.grants = false, false, false, false
+	s.cteOpen, s.exprs, s.create, s.drop, s.grants = false, false, false, false, false
 	s.skip()
 	return s.pos < len(s.b)
 }

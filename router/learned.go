@@ -32,7 +32,7 @@ func NewLearned(size int) *Learned {
 // digestKey keeps zero for empty places.
 func digestKey(d uint64) uint64 {
 	if d == 0 {
-		return 1
+		return hashPrime
 	}
 	return d
 }

@@ -18,6 +18,7 @@ type scanner struct {
 	cteOpen  bool // in the list of WITH, whose names can have column lists
 	cteDepth int
 
+	exprs   bool // a word has been seen after which expressions come
 	create  bool // CREATE has been seen in this statement
 	drop    bool
 	grants  bool // a@b names an account in this statement
@@ -208,6 +209,9 @@ func (s *scanner) structure(k kw) {
 		if s.depth == s.cteDepth {
 			s.cteOpen = false
 		}
+		s.exprs = true
+	case kwSet, kwValue:
+		s.exprs = true
 	case kwWith:
 		if s.atQueryStart() {
 			s.cteOpen, s.cteDepth = true, s.depth
@@ -219,7 +223,7 @@ func (s *scanner) structure(k kw) {
 	case kwTemporary:
 		s.st.CreatesTempTable = s.st.CreatesTempTable || s.create
 	case kwAutocommit:
-		s.st.SetsAutocommit = s.st.SetsAutocommit || s.st.Verb == VerbSet || s.exec
+		s.st.SetsAutocommit = s.st.SetsAutocommit || s.st.Verb >= VerbSet && s.st.Verb <= VerbSetStatement || s.exec
 	case kwInsert, kwReplace:
 		// As functions they follow an operator, a comma or a word; at the head of
 		// a statement they follow nothing or a WITH list.

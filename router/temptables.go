@@ -12,35 +12,39 @@ const maxTempTables = 256
 // prepared statement) the server's tracker of session state does: see
 // Statement.Opaque and MarkUnknown.
 type TempTables struct {
-	names   map[string]struct{} // without schema, lower case
+	names   map[tableName]int // how often each may have been made
 	unknown bool
 }
 
-// Apply notes a statement that the server has accepted. It costs nothing where
-// the statement cannot concern temporary tables.
-func (t *TempTables) Apply(sql []byte, m Mode, st *Statement) {
+type tableName struct{ schema, name string }
+
+// Apply notes a statement that the server has accepted; schema is the default
+// schema that it ran under. It costs nothing where the statement cannot concern
+// temporary tables.
+func (t *TempTables) Apply(sql []byte, m Mode, st *Statement, schema string) {
 	switch {
 	case st.CreatesTempTable:
-		name := ""
-		if !st.Multi && !st.Opaque && st.Verb == VerbCreate {
-			name = soleTable(sql, m, true)
-		}
-		if name == "" || len(t.names) >= maxTempTables {
+		names, ok := tableNames(sql, m, schema)
+		if !ok || len(names) < 1 || st.Multi || st.Opaque || st.Verb != VerbCreate || len(t.names) >= maxTempTables {
 			t.unknown = true
 			return
 		}
 		if t.names == nil {
-			t.names = make(map[string]struct{})
+			t.names = make(map[tableName]int)
 		}
-		t.names[name] = struct{}{}
+		t.names[names[0]]++
 	case t.unknown || len(t.names) == 0:
 	case st.Verb == VerbAlter || st.Verb == VerbRename:
 		t.unknown = true // may have another name now
-	case st.DropsTable && !st.Multi && !st.Opaque && st.Verb == VerbDrop:
-		// Only a name that stands for one table leaves the set: of two schemas'
-		// temporary tables of one name, one may be left.
-		if name := soleTable(sql, m, false); name != "" {
-			delete(t.names, name)
+	case st.Verb == VerbDrop && st.DropsTable && !st.Multi && !st.Opaque:
+		names, ok := tableNames(sql, m, schema)
+		if !ok {
+			return
+		}
+		for _, n := range names {
+			if t.names[n]--; t.names[n] <= 0 {
+				delete(t.names, n)
+			}
 		}
 	}
 }
@@ -55,30 +59,60 @@ func (t *TempTables) Any() bool { return t.unknown || len(t.names) > 0 }
 // Reset forgets all: the connection was reset, or is a new one.
 func (t *TempTables) Reset() { *t = TempTables{} }
 
-// soleTable returns the name of the only table that CREATE TEMPORARY TABLE or
-// DROP TABLE names, in lower case, or nothing where it is given with a schema,
-// is not alone, or is not plain ASCII.
-func soleTable(sql []byte, m Mode, create bool) string {
+// tableNames returns the names that CREATE TEMPORARY TABLE or DROP TABLE gives.
+// Names are not folded: where a server folds them, a table may stay in the set
+// that is gone, which is the careful mistake. ok is false where the list cannot
+// be read.
+func tableNames(sql []byte, m Mode, schema string) (names []tableName, ok bool) {
 	l := lexer{b: sql, m: m}
 	t := l.next()
-	for t.kind != tokEOF && !t.wIs(kwTable) && !t.wIs(kwTables) {
+	for !t.wIs(kwTable) && !t.wIs(kwTables) {
+		if t.kind == tokEOF {
+			return nil, false
+		}
 		t = l.next()
 	}
 	t = l.next()
 	for t.kind == tokWord && (equalFold(sql[t.start:t.end], "IF") || t.wIs(kwNot) || equalFold(sql[t.start:t.end], "EXISTS")) {
 		t = l.next()
 	}
-	name := sql[t.start:t.end]
+	for {
+		n := tableName{schema: schema}
+		if n.name, ok = plainName(sql, t); !ok {
+			return nil, false
+		}
+		t = l.next()
+		if t.kind == tokPunct && t.c == '.' {
+			n.schema = n.name
+			if n.name, ok = plainName(sql, l.next()); !ok {
+				return nil, false
+			}
+			t = l.next()
+		}
+		names = append(names, n)
+		if t.kind != tokPunct || t.c != ',' {
+			return names, true
+		}
+		t = l.next()
+	}
+}
+
+// plainName returns the name that a token spells; ok is false where it is none,
+// or has a quote in it.
+func plainName(sql []byte, t token) (name string, ok bool) {
+	b := sql[t.start:t.end]
 	switch t.kind {
-	case tokQuoted:
-		name = unquote(name)
 	case tokWord:
+	case tokQuoted:
+		quote := b[0]
+		b = unquote(b)
+		for _, c := range b {
+			if c == quote {
+				return "", false
+			}
+		}
 	default:
-		return ""
+		return "", false
 	}
-	next := l.next()
-	if next.kind == tokPunct && (next.c == '.' || next.c == ',' && !create) || !isASCII(name) {
-		return ""
-	}
-	return lower(string(name))
+	return string(b), len(b) > 0
 }
