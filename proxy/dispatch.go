@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/wire"
 	"github.com/bellwetherdb/bellwether/router"
@@ -88,11 +90,9 @@ func (s *session) runHome(ctx context.Context, cmd wire.Command, req *request, d
 	if dirty {
 		b.dirty = true
 	}
-	b.load.Outstanding.Add(1)
-	s.busy.Store(b)
+	s.begin(b)
 	a, err := s.exchange(b, cmd, req)
-	s.busy.Store(nil)
-	b.load.Outstanding.Add(-1)
+	s.done(b)
 	s.answered()
 	if err != nil {
 		var be *backendError
@@ -102,6 +102,18 @@ func (s *session) runHome(ctx context.Context, cmd wire.Command, req *request, d
 		return a, err
 	}
 	return a, s.after(b, &a)
+}
+
+// begin marks a backend connection as executing for this session, done as idle.
+func (s *session) begin(b *backend) {
+	b.load.Outstanding.Add(1)
+	b.load.Statements.Add(1)
+	s.busy.Store(b)
+}
+
+func (s *session) done(b *backend) {
+	s.busy.Store(nil)
+	b.load.Outstanding.Add(-1)
 }
 
 // exchange sends a command to a node and relays the answer. The request stays in
@@ -187,39 +199,57 @@ func (s *session) query(ctx context.Context, req *request) error {
 	return s.route(ctx, wire.ComQuery, req, &q, &st, nil)
 }
 
-// route decides where a statement runs and runs it there. stmt is its prepared
-// statement, nil for text.
+// route decides where a statement runs, runs it there and counts it. stmt is its
+// prepared statement, nil for text.
 func (s *session) route(ctx context.Context, cmd wire.Command, req *request, q *router.Query, st *router.Statement, stmt *statement) error {
+	start := time.Now()
+	entry := s.srv.digests.entry(q) // the text is gone when the request is answered
+	r, err := s.routed(ctx, cmd, req, q, st, stmt)
+	s.srv.metrics.count(r.target, r.reason)
+	entry.add(time.Since(start), r)
+	return err
+}
+
+func (s *session) routed(ctx context.Context, cmd wire.Command, req *request, q *router.Query, st *router.Statement, stmt *statement) (ran, error) {
 	d := s.decide(q, st)
-	if d.Target == router.TargetRefuse {
-		s.srv.metrics.count(d.Target, d.Reason)
+	switch {
+	case d.Target == router.TargetRefuse:
 		s.in.consume(len(req.bytes))
-		return s.fail(wire.ErUnknown, "HY000", "Bellwether: no follower may serve this statement ("+d.Reason.String()+")")
-	}
-	if d.Target == router.TargetFollower {
-		reason, err := s.runFollower(ctx, cmd, req, q, d, stmt)
+		return ran{d.Target, d.Reason, true}, s.fail(wire.ErUnknown, "HY000",
+			"Bellwether: no follower may serve this statement ("+d.Reason.String()+")")
+	case d.Target == router.TargetFollower:
+		a, reason, err := s.runFollower(ctx, cmd, req, q, d, stmt)
 		if err != errElsewhere { //nolint:errorlint // a signal between the two, never wrapped
-			return err
+			return ran{d.Target, d.Reason, err != nil || a.code != 0}, err
 		}
 		d.Reason = reason
-	} else if s.last != nil && s.last == s.follower && aboutLast(q.SQL, st) {
-		return s.diagnostics(ctx, cmd, req, stmt)
+	case s.last != nil && s.last == s.follower && stmt == nil && aboutLast(q.SQL, st):
+		a, err := s.diagnostics(ctx, cmd, req)
+		return ran{router.TargetFollower, router.ReasonDiagnostics, err != nil || a.code != 0}, err
 	}
-	s.srv.metrics.count(router.TargetLeader, d.Reason)
+	var a answer
+	var err error
 	if stmt != nil {
-		return s.executeHome(ctx, cmd, req, stmt)
+		a, err = s.executeHome(ctx, cmd, req, stmt)
+	} else {
+		a, err = s.queryHome(ctx, req, q, st)
 	}
+	return ran{router.TargetLeader, d.Reason, err != nil || a.code != 0}, err
+}
+
+// queryHome runs the text of a statement on the home connection.
+func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, st *router.Statement) (answer, error) {
 	if st.Verb == router.VerbLockTables {
 		s.locks = true
 	}
 	if notable(st) {
-		q.SQL = append([]byte(nil), q.SQL...) // the request's bytes are gone when it is answered
+		q.SQL = bytes.Clone(q.SQL) // the request's bytes are gone when it is answered
 	}
-	a, err := s.runHome(ctx, cmd, req, st.Class != router.ClassRead)
+	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead)
 	if err == nil {
 		s.noteAfter(ctx, q.SQL, st, &a)
 	}
-	return err
+	return a, err
 }
 
 // decide asks the router, with what the session knows now.
@@ -256,15 +286,15 @@ var errElsewhere = errors.New("run elsewhere")
 
 // runFollower runs a read on a follower. Where the follower cannot, it tries one
 // other; errElsewhere then sends the read to the leader, for the reason given.
-func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *request, q *router.Query, d router.Decision, stmt *statement) (router.Reason, error) {
+func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *request, q *router.Query, d router.Decision, stmt *statement) (answer, router.Reason, error) {
 	for range 2 {
 		b, err := s.followerConn(ctx, d.Node)
 		if err != nil {
 			if errors.Is(err, errStateUnfit) {
-				return router.ReasonStateUnfit, errElsewhere
+				return answer{}, router.ReasonStateUnfit, errElsewhere
 			}
 			if ctx.Err() != nil {
-				return 0, ctx.Err()
+				return answer{}, 0, ctx.Err()
 			}
 			s.log.Info("no connection to a follower; the read runs elsewhere", "node", d.Node.Name, "err", err)
 		} else {
@@ -273,22 +303,20 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 				err = s.prepareOn(b, stmt)
 			}
 			if err == nil {
-				b.load.Outstanding.Add(1)
-				s.busy.Store(b)
+				s.begin(b)
 				a, err = s.exchangeRead(b, cmd, req, stmt)
 				s.busy.Store(nil)
 				b.load.Outstanding.Add(-1)
 			}
 			if err == nil {
 				s.answered()
-				s.srv.metrics.count(router.TargetFollower, d.Reason)
-				return 0, s.after(b, &a)
+				return a, 0, s.after(b, &a)
 			}
 			switch reason, fatal := s.readFailed(b, &a, err, q); {
 			case fatal != nil:
-				return 0, fatal
+				return a, 0, fatal
 			case reason != router.ReasonNone:
-				return reason, errElsewhere
+				return a, reason, errElsewhere
 			}
 		}
 		snap := s.snapshot()
@@ -297,7 +325,7 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 			break
 		}
 	}
-	return router.ReasonFollowerFailed, errElsewhere
+	return answer{}, router.ReasonFollowerFailed, errElsewhere
 }
 
 // readFailed sorts out why a read on a follower failed: fatal ends the session, a
@@ -337,26 +365,21 @@ func (s *session) exchangeRead(b *backend, cmd wire.Command, req *request, stmt 
 }
 
 // diagnostics runs a statement about the last one where that one ran.
-func (s *session) diagnostics(ctx context.Context, cmd wire.Command, req *request, stmt *statement) error {
-	if stmt != nil {
-		return s.executeHome(ctx, cmd, req, stmt)
-	}
+func (s *session) diagnostics(ctx context.Context, cmd wire.Command, req *request) (answer, error) {
 	b := s.last
-	s.srv.metrics.count(router.TargetFollower, router.ReasonDiagnostics)
-	s.busy.Store(b)
+	s.begin(b)
 	a, err := s.exchange(b, cmd, req)
-	s.busy.Store(nil)
+	s.done(b)
 	var be *backendError
 	if errors.As(err, &be) {
 		s.dropFollower()
 		if a.forwarded {
-			return err
+			return a, err
 		}
-		_, err = s.runHome(ctx, cmd, req, true)
-		return err
+		return s.runHome(ctx, cmd, req, true)
 	}
 	s.answered()
-	return err
+	return a, err
 }
 
 // initDB is USE as a command.

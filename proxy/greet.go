@@ -187,6 +187,7 @@ func (s *session) first(ctx context.Context, seq byte) error {
 	if err := wire.DecodeOK(b.login, b.caps, &ok); err != nil {
 		return err
 	}
+	s.publish()
 	s.status = uint16(ok.Status &^ wire.StatusSessionStateChange)
 	s.view.Autocommit = ok.Status.Has(wire.StatusAutocommit)
 	if s.caps.Has(wire.ClientSessionTrack) {

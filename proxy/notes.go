@@ -26,7 +26,7 @@ func (s *session) noteAfter(ctx context.Context, sql []byte, st *router.Statemen
 	}
 	switch {
 	case st.CreatesTempTable || st.DropsTable || (st.Opaque && st.Class != router.ClassRead):
-		s.temps.Apply(sql, s.mode, st)
+		s.temps.Apply(sql, s.mode, st, s.state.schema)
 		s.view.TempTables = s.temps.Any()
 	case st.AcquiresLock && (st.Multi || st.Verb == router.VerbLockTables || st.Verb == router.VerbFlush):
 		s.locks = true

@@ -19,6 +19,7 @@ const lastPrepared = 0xffffffff
 type statement struct {
 	id      uint32 // the client's
 	sql     []byte
+	query   router.Query     // of sql, with its digest
 	class   router.Statement // as classified when it was prepared
 	params  int
 	types   []byte // the parameter types that the client bound last, as sent
@@ -58,6 +59,7 @@ func (s *session) prepare(ctx context.Context, req *request) error {
 		sql := req.payload()[1:]
 		p := s.stmts.pending
 		p.sql = append([]byte(nil), sql...)
+		p.query = router.Query{SQL: p.sql, Mode: s.mode}
 		p.class = router.Classify(p.sql, s.mode, s.srv.cfg.Routines())
 	}
 	_, err := s.runHome(ctx, wire.ComStmtPrepare, req, false)
@@ -126,11 +128,11 @@ func (s *session) execute(ctx context.Context, req *request) error {
 	if !req.whole || p.sql == nil || p.long || p.cursor {
 		p.long = false
 		s.srv.metrics.count(router.TargetLeader, router.ReasonOpenCursor)
-		return s.executeHome(ctx, wire.ComStmtExecute, req, p)
+		_, err := s.executeHome(ctx, wire.ComStmtExecute, req, p)
+		return err
 	}
 	s.bound(req, p)
-	q := router.Query{SQL: p.sql, Mode: s.mode}
-	return s.route(ctx, wire.ComStmtExecute, req, &q, &p.class, p)
+	return s.route(ctx, wire.ComStmtExecute, req, &p.query, &p.class, p)
 }
 
 // cursorFlags are the bits of COM_STMT_EXECUTE's flags that ask for a cursor.
@@ -138,33 +140,31 @@ func (s *session) execute(ctx context.Context, req *request) error {
 const cursorFlags = 0x07
 
 // executeHome runs a command about a statement on the home connection.
-func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *request, p *statement) error {
+func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *request, p *statement) (answer, error) {
 	b, err := s.homeConn(ctx)
 	if err == nil {
 		err = s.prepareOn(b, p)
 	}
 	if err != nil {
 		if err := s.skip(req); err != nil {
-			return err
+			return answer{}, err
 		}
-		return s.explain(err)
+		return answer{}, s.explain(err)
 	}
 	b.dirty = true
-	b.load.Outstanding.Add(1)
-	s.busy.Store(b)
+	s.begin(b)
 	a, err := s.exchangeStatement(b, cmd, req, p)
-	s.busy.Store(nil)
-	b.load.Outstanding.Add(-1)
+	s.done(b)
 	s.answered()
 	if err != nil {
 		var be *backendError
 		if errors.As(err, &be) {
-			return s.lostHome(be, a.forwarded)
+			return a, s.lostHome(be, a.forwarded)
 		}
-		return err
+		return a, err
 	}
 	s.noteAfter(ctx, p.sql, &p.class, &a)
-	return s.after(b, &a)
+	return a, s.after(b, &a)
 }
 
 // prepareOn prepares the statement on a connection that does not know it yet.
@@ -323,7 +323,8 @@ func (s *session) onStatement(ctx context.Context, cmd wire.Command, req *reques
 	if cmd == wire.ComStmtReset {
 		p.long = false
 	}
-	return s.executeHome(ctx, cmd, req, p)
+	_, err := s.executeHome(ctx, cmd, req, p)
+	return err
 }
 
 // longData forwards a piece of a parameter; there is no answer.

@@ -30,6 +30,7 @@ type Server struct {
 	learned  *router.Learned
 	secrets  *secrets
 	users    *userCounts
+	digests  digests
 	rsa      *rsaKey
 	refresh  throttle // of account refreshes that failed logins ask for
 

@@ -69,6 +69,7 @@ type session struct {
 	xa      bool // an XA transaction is open on the home connection
 	locks   bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
 
+	public atomic.Pointer[public]  // what others may know
 	busy   atomic.Pointer[backend] // the backend that is executing; read by KILL and the watcher
 	homeID atomic.Uint32           // thread id of the home connection; read by KILL
 	turn   atomic.Uint64           // number of the statement; read by the watcher

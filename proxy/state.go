@@ -153,6 +153,7 @@ func (s *session) learn(b *backend, ok *wire.OK) {
 		case wire.StateSchema:
 			s.state.use(string(e.Value))
 			b.schema = s.state.schema
+			s.publish()
 		}
 	}
 }

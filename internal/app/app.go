@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -55,13 +56,14 @@ type App struct {
 	catalog  *catalog.Poller
 	proxy    *proxy.Server
 	watcher  *configs.Watcher
+	started  time.Time
 }
 
 // New builds the program from a configuration that is valid.
 func New(cfg *configs.Config, log *slog.Logger, opts Options) (*App, error) {
 	a := &App{
 		cfg: cfg, opts: opts, log: log, store: topology.NewStore(nil),
-		registry: prometheus.NewRegistry(), learned: router.NewLearned(learnedSize),
+		registry: prometheus.NewRegistry(), learned: router.NewLearned(learnedSize), started: time.Now(),
 	}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	b, err := build(cfg, a.learned, &a.own)

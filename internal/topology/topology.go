@@ -70,8 +70,9 @@ type Lag struct {
 // Load counts the work that is under way on a node. It is shared by all
 // snapshots in which the node appears, and safe for concurrent use.
 type Load struct {
-	Outstanding atomic.Int64 // statements being executed for clients
-	Connections atomic.Int64 // open backend connections, idle ones included
+	Outstanding atomic.Int64  // statements being executed for clients
+	Connections atomic.Int64  // open backend connections, idle ones included
+	Statements  atomic.Uint64 // statements executed for clients, since the start
 }
 
 // Node is one server of the cluster. Nodes in a Snapshot are immutable, but for Load.
