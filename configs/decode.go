@@ -259,11 +259,11 @@ func fieldOf(v reflect.Value, key string) reflect.Value {
 // keysOf lists the YAML keys of a structure, in the order of its fields.
 func keysOf(t reflect.Type) []string {
 	var keys []string
-	for i := range t.NumField() {
-		switch tag := t.Field(i).Tag.Get("yaml"); tag {
+	for field := range t.Fields() {
+		switch tag := field.Tag.Get("yaml"); tag {
 		case "", "-":
 		case ",inline":
-			keys = append(keys, keysOf(t.Field(i).Type)...)
+			keys = append(keys, keysOf(field.Type)...)
 		default:
 			keys = append(keys, tag)
 		}

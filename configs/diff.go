@@ -52,7 +52,7 @@ func (d *differ) add(path, was, now, what string) {
 	if what == "" {
 		what = fmt.Sprintf("%s: %s → %s", path, orNone(was), orNone(now))
 	}
-	d.changes = append(d.changes, Change{Path: path, Old: was, New: now, Hot: !contains(restartOnly, path), What: what})
+	d.changes = append(d.changes, Change{Path: path, Old: was, New: now, Hot: !slices.Contains(restartOnly, path), What: what})
 }
 
 func orNone(s string) string {
@@ -63,19 +63,19 @@ func orNone(s string) string {
 }
 
 func (d *differ) values(a, b reflect.Value, path string) {
-	if list, ok := a.Interface().([]Node); ok {
+	if list, ok := reflect.TypeAssert[[]Node](a); ok {
 		diffNamed(d, path, list, b.Interface().([]Node), func(n *Node, _ int) string { return n.Name }, "node", "drained: running work ends by itself")
 		return
 	}
-	if list, ok := a.Interface().([]User); ok {
+	if list, ok := reflect.TypeAssert[[]User](a); ok {
 		diffNamed(d, path, list, b.Interface().([]User), func(u *User, _ int) string { return u.Name }, "user", "its sessions end by themselves")
 		return
 	}
-	if list, ok := a.Interface().([]Rule); ok {
+	if list, ok := reflect.TypeAssert[[]Rule](a); ok {
 		d.rules(path, list, b.Interface().([]Rule))
 		return
 	}
-	if s, ok := a.Interface().(Secret); ok {
+	if s, ok := reflect.TypeAssert[Secret](a); ok {
 		d.secret(path, s, b.Interface().(Secret))
 		return
 	}

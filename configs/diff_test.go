@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,8 +18,8 @@ func allKeys(t *testing.T) []string {
 	var keys []string
 	var walk func(typ reflect.Type, path string)
 	walk = func(typ reflect.Type, path string) {
-		for i := range typ.NumField() {
-			f := typ.Field(i)
+		for f := range typ.Fields() {
+			f := f
 			tag := f.Tag.Get("yaml")
 			elem := f.Type
 			if elem.Kind() == reflect.Slice {
@@ -110,7 +111,7 @@ users: [{name: u, password: p}]
 func TestRestartOnlyKeysExist(t *testing.T) {
 	keys := allKeys(t)
 	for _, k := range restartOnly {
-		if !contains(keys, k) {
+		if !slices.Contains(keys, k) {
 			t.Errorf("%s is no key", k)
 		}
 	}

@@ -180,8 +180,7 @@ func (c *Config) loadCA(files *fileReader, path, ca string, report func(path, te
 
 // reason is an error of the file system in words that fit behind a key.
 func reason(err error) string {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Sprintf("cannot read %s: %v", pe.Path, pe.Err)
 	}
 	return err.Error()

@@ -50,8 +50,7 @@ func plural(n int, noun string) string {
 
 func writeErrors(w io.Writer, err error) {
 	fmt.Fprintln(w, err)
-	var all Errors
-	if errors.As(err, &all) {
+	if all, ok := errors.AsType[Errors](err); ok {
 		fmt.Fprintln(w, plural(len(all), "error"))
 	}
 }

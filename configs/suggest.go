@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -22,14 +23,12 @@ func suggestKey(key, path string, t reflect.Type) string {
 		return fmt.Sprintf(": did you mean %s?", near)
 	}
 	if path != "" {
-		for _, k := range keysOf(reflect.TypeFor[Config]()) {
-			if k == key {
-				return fmt.Sprintf(": %s belongs at the top of the file", key)
-			}
+		if slices.Contains(keysOf(reflect.TypeFor[Config]()), key) {
+			return fmt.Sprintf(": %s belongs at the top of the file", key)
 		}
 	}
 	if to := aliases[strings.ToLower(key)]; to != "" {
-		if !strings.Contains(to, ".") && contains(keys, to) || strings.Contains(to, ".") && path == "" {
+		if !strings.Contains(to, ".") && slices.Contains(keys, to) || strings.Contains(to, ".") && path == "" {
 			return fmt.Sprintf(": did you mean %s?", to)
 		}
 	}
@@ -42,12 +41,12 @@ func suggestKey(key, path string, t reflect.Type) string {
 // findKey lists the paths, outside lists, whose last part is key.
 func findKey(key string, t reflect.Type, path string) []string {
 	var found []string
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
+		f := f
 		tag := f.Tag.Get("yaml")
-		switch {
-		case tag == "" || tag == "-":
-		case tag == ",inline":
+		switch tag {
+		case "", "-":
+		case ",inline":
 			found = append(found, findKey(key, f.Type, path)...)
 		default:
 			if tag == key {
@@ -98,13 +97,4 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }

@@ -13,9 +13,15 @@ var sizeUnits = []struct {
 	bytes int64
 }{
 	{"b", 1},
-	{"kib", 1 << 10}, {"kb", 1 << 10}, {"k", 1 << 10},
-	{"mib", 1 << 20}, {"mb", 1 << 20}, {"m", 1 << 20},
-	{"gib", 1 << 30}, {"gb", 1 << 30}, {"g", 1 << 30},
+	{"kib", 1 << 10},
+	{"kb", 1 << 10},
+	{"k", 1 << 10},
+	{"mib", 1 << 20},
+	{"mb", 1 << 20},
+	{"m", 1 << 20},
+	{"gib", 1 << 30},
+	{"gb", 1 << 30},
+	{"g", 1 << 30},
 }
 
 // ParseByteSize reads a size: a number with an optional unit (k, kB, KiB, M,

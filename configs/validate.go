@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -258,13 +259,13 @@ func (k *checker) pair(path, cert, key string) {
 
 // enum reports a value that is none of the allowed ones.
 func (k *checker) enum(path, value string, allowed ...string) {
-	if contains(allowed, value) {
+	if slices.Contains(allowed, value) {
 		return
 	}
 	hint := ""
 	if near := nearest(value, allowed); near != "" && value != "" {
 		hint = fmt.Sprintf(": did you mean %s?", near)
-	} else if _, isBool := parseBool(value); isBool && contains(allowed, "off") {
+	} else if _, isBool := parseBool(value); isBool && slices.Contains(allowed, "off") {
 		hint = fmt.Sprintf(": did you mean off or %s?", allowed[1])
 	}
 	k.add(path, "is %q; it can be %s%s", clip(value), orList(allowed), hint)

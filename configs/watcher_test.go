@@ -9,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"io"
 	"log/slog"
 	"math/big"
 	"os"
@@ -40,7 +39,9 @@ type watched struct {
 const patience = 20 * time.Second // of a test that waits; nothing depends on its length
 
 // text is a configuration that tests tell apart by its max_lag.
-func text(maxLag string) string { return minimal + "  password: x\nrouting: {max_lag: " + maxLag + "}\n" }
+func text(maxLag string) string {
+	return minimal + "  password: x\nrouting: {max_lag: " + maxLag + "}\n"
+}
 
 // watch starts a Watcher of path and ends it with the test. A long poll leaves
 // finding changes to file events.
@@ -52,7 +53,7 @@ func watch(t *testing.T, path string, poll time.Duration) *watched {
 	}
 	w := &watched{t: t, reg: prometheus.NewRegistry(), applied: make(chan *Config, 100)}
 	w.Watcher, err = NewWatcher(path, current, w.onChange, WatcherOptions{
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Registerer: w.reg, Debounce: 20 * time.Millisecond, Poll: poll,
+		Log: slog.New(slog.DiscardHandler), Registerer: w.reg, Debounce: 20 * time.Millisecond, Poll: poll,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +95,8 @@ func (w *watched) next() *Config {
 // wantLag waits until a configuration with that max_lag was applied.
 func (w *watched) wantLag(want time.Duration) {
 	w.t.Helper()
-	for w.next().Routing.MaxLag != want {
+	for got := w.next(); got.Routing.MaxLag != want; got = w.next() {
+		w.t.Logf("applied on the way: max_lag %v", got.Routing.MaxLag)
 	}
 }
 

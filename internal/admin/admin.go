@@ -113,6 +113,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := hs.Shutdown(drain); err != nil {
 		_ = hs.Close() // the rest is cut off
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin: %w", err)
+	}
 	return nil
 }

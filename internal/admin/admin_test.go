@@ -71,8 +71,11 @@ func full(t *testing.T) Config {
 				StartedAt: start, Sessions: 42, Statements: 4200 * n,
 				Nodes: []NodeStats{{"db1", 1000 * n}, {"db2", 2200 * n}, {"db3", 1000 * n}},
 				Reasons: []ReasonStats{
-					{"follower", "read", 3200 * n}, {"leader", "write", 700 * n}, {"leader", "in_transaction", 250 * n},
-					{"leader", "user_variable", 40 * n}, {"leader", "unknown_function", 10 * n},
+					{"follower", "read", 3200 * n},
+					{"leader", "write", 700 * n},
+					{"leader", "in_transaction", 250 * n},
+					{"leader", "user_variable", 40 * n},
+					{"leader", "unknown_function", 10 * n},
 				},
 			}
 		},
