@@ -1,0 +1,294 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/bellwetherdb/bellwether/internal/app"
+	"github.com/bellwetherdb/bellwether/internal/sandbox"
+)
+
+// Options say what to show. The zero value of each stands for its default.
+type Options struct {
+	Duration  time.Duration // until the demo ends by itself; 0: never
+	Dir       string        // where the folder of the demo is made; default: the system's for temporary files
+	Followers int           // default 2
+	Port      int           // where Bellwether listens; default 3307, or a free one where that is taken
+	Server    string        // mariadb (default), mysql, or with a version as in sandbox.Find
+	Rate      int           // statements per second; default 600; negative: no limit
+	Clients   int           // of the load; default 8
+	Plain     bool          // lines of text even on a terminal
+	Version   string        // of Bellwether
+
+	In  *os.File  // keys, where it is a terminal; may be nil
+	Out io.Writer // a terminal where it is an *os.File that is one
+}
+
+func (o *Options) setDefaults() error {
+	if o.Dir == "" {
+		o.Dir = os.TempDir()
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return err
+	}
+	o.Dir = dir
+	for _, d := range []struct{ value, standard *int }{
+		{&o.Followers, ptr(2)}, {&o.Rate, ptr(600)}, {&o.Clients, ptr(8)},
+	} {
+		if *d.value == 0 {
+			*d.value = *d.standard
+		}
+	}
+	if o.Server == "" {
+		o.Server = "mariadb"
+	}
+	switch {
+	case o.Followers < 1 || o.Followers > 8:
+		return fmt.Errorf("%d followers: want 1 to 8", o.Followers)
+	case o.Port < 0 || o.Port > 65535:
+		return fmt.Errorf("port %d: want 1 to 65535", o.Port)
+	case o.Clients < 1:
+		return fmt.Errorf("%d clients: want at least 1", o.Clients)
+	case o.Duration < 0:
+		return fmt.Errorf("duration %s: want more than 0", o.Duration)
+	}
+	return nil
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// ErrLoad says that clients saw errors that they should not have seen.
+var ErrLoad = errors.New("clients of the demo saw errors")
+
+// Run shows the demo until ctx ends, the duration is over, or somebody presses
+// q. It leaves nothing behind. The error is ErrLoad when all ran, but not well.
+func Run(ctx context.Context, o Options) error {
+	if err := o.setDefaults(); err != nil {
+		return err
+	}
+	server, err := sandbox.Find(ctx, o.Server)
+	if err != nil {
+		return err
+	}
+	removed, err := sweep(o.Dir)
+	if err != nil {
+		return err
+	}
+	for _, path := range removed {
+		fmt.Fprintf(o.Out, "removed what a killed demo left: %s\n", path)
+	}
+	folder, remove, err := newFolder(o.Dir)
+	if err != nil {
+		return err
+	}
+	d := &demo{o: o, server: server, folder: folder}
+	err = d.run(ctx)
+	if err := remove(); err != nil {
+		return fmt.Errorf("remove the demo's folder: %w", err)
+	}
+	if err == nil || errors.Is(err, ErrLoad) {
+		fmt.Fprintf(o.Out, "\nservers stopped, %s removed\n", folder)
+	}
+	return err
+}
+
+// demo is one run.
+type demo struct {
+	o      Options
+	server *sandbox.Server
+	folder string
+
+	cluster *sandbox.Cluster
+	app     *app.App
+	config  string // path of the configuration
+	at      app.Addresses
+	load    *load
+}
+
+func (d *demo) run(ctx context.Context) (err error) {
+	fmt.Fprintf(d.o.Out, "starting a leader and %s (%s) in %s\n", count(d.o.Followers, "follower"), d.server, d.folder)
+	if err := d.startCluster(ctx); err != nil {
+		return orInterrupted(ctx, err)
+	}
+	defer func() { err = errors.Join(err, d.cluster.Close()) }()
+
+	logFile, err := os.Create(filepath.Join(d.folder, "bellwether.log"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logFile.Close() }()
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended, err := d.startApp(serving, logFile)
+	if err != nil {
+		return err
+	}
+	err = d.use(ctx, ended)
+	stop()
+	if served := <-ended; served != nil {
+		err = errors.Join(err, fmt.Errorf("bellwether: %w", served))
+	}
+	if err != nil && ctx.Err() == nil {
+		d.showLog(logFile.Name())
+	}
+	return err
+}
+
+// orInterrupted is nil where the error only says that ctx has ended.
+func orInterrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (d *demo) startCluster(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	d.cluster, err = sandbox.NewCluster(sandbox.ClusterOptions{
+		Server: d.server, Dir: d.folder, Followers: d.o.Followers,
+		Node: func(i int, n *sandbox.NodeOptions) { n.ExtraArgs = d.serverArgs(i) },
+	})
+	if err != nil {
+		return err
+	}
+	return d.cluster.Start(ctx)
+}
+
+// serverArgs let the servers count statements by user, and keep followers
+// read-only over a restart.
+func (d *demo) serverArgs(i int) []string {
+	counting, readOnly := "--userstat=ON", "--read-only=ON"
+	if d.server.Flavor.String() == "mysql" {
+		counting, readOnly = "--performance-schema=ON", "--super-read-only=ON"
+	}
+	if i == 0 {
+		return []string{counting}
+	}
+	return []string{counting, readOnly}
+}
+
+// startApp starts Bellwether and returns when it listens. The channel gives its
+// error when it has ended.
+func (d *demo) startApp(ctx context.Context, logFile io.Writer) (chan error, error) {
+	path, cfg, err := writeConfig(d.folder, d.cluster.Nodes(), d.o.Port)
+	if err != nil {
+		return nil, err
+	}
+	d.config = path
+	level := new(slog.LevelVar)
+	log := slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: level}))
+	ready := make(chan app.Addresses, 1)
+	d.app, err = app.New(cfg, log, app.Options{
+		Path: path, Level: level, Version: d.o.Version, Ready: func(at app.Addresses) { ready <- at },
+	})
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- d.app.Run(ctx) }()
+	select {
+	case d.at = <-ready:
+		return ended, nil
+	case err := <-ended:
+		return nil, fmt.Errorf("bellwether did not start: %w", err)
+	}
+}
+
+// use fills the shop, lets the load run, and shows it.
+func (d *demo) use(ctx context.Context, ended chan error) error {
+	if err := d.fill(ctx); err != nil {
+		return orInterrupted(ctx, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if d.o.Duration > 0 {
+		time.AfterFunc(d.o.Duration, cancel)
+	}
+	d.load = &load{address: d.at.MySQL, clients: d.o.Clients, rate: d.o.Rate}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.load.run(ctx)
+	}()
+	show := newShow(d)
+	err := show.run(ctx, cancel, ended)
+	cancel()
+	<-done
+	show.finish()
+	if err == nil && d.load.sample().Errors > 0 {
+		err = ErrLoad
+	}
+	return err
+}
+
+// fill makes the shop through Bellwether, and waits until reads go to followers.
+func (d *demo) fill(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	db, err := openShop(d.at.MySQL, true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	if err := d.waitFollowers(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.o.Out, "bellwether listens on %s; filling a small shop\n", d.at.MySQL)
+	if err := makeShop(ctx, db); err != nil {
+		return err
+	}
+	if err := d.cluster.WaitReplicated(ctx); err != nil {
+		return err
+	}
+	return d.waitFollowers(ctx)
+}
+
+// waitFollowers waits until Bellwether knows the leader, and every follower may be read.
+func (d *demo) waitFollowers(ctx context.Context) error {
+	for {
+		snap, changed := d.app.Store().Changed()
+		missing := ""
+		for _, n := range snap.Nodes {
+			if n != snap.Leader && !n.Eligible {
+				missing = fmt.Sprintf("%s gets no reads%s", n.Name, because(n.Why))
+			}
+		}
+		if snap.Leader == nil {
+			missing = "no leader was found"
+		}
+		if missing == "" {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the cluster: %s: %w", missing, ctx.Err())
+		}
+	}
+}
+
+// showLog prints the end of Bellwether's log, which is about to be removed.
+func (d *demo) showLog(path string) {
+	const tail = 4 << 10
+	b, err := os.ReadFile(path)
+	if err != nil || len(b) == 0 {
+		return
+	}
+	fmt.Fprintf(d.o.Out, "\nthe end of Bellwether's log:\n%s\n", b[max(0, len(b)-tail):])
+}
+
+// client is a command that connects to the shop.
+func (d *demo) client() string {
+	host, port, _ := net.SplitHostPort(d.at.MySQL)
+	a := sandbox.AppAccount
+	return fmt.Sprintf("%s -h %s -P %s -u %s -p%s %s", d.server.Flavor, host, port, a.User, a.Password, sandbox.AppSchema)
+}
