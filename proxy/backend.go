@@ -37,6 +37,7 @@ type backend struct {
 	schema  string // current default schema
 	applied uint64 // version of the session state that this connection has, see sessionState
 	dirty   bool   // something ran that may have left state behind: reset before reuse
+	read    bool   // on a follower: the session that holds it has read here
 	broken  bool   // never to be reused
 	born    time.Time
 	idle    time.Time // when it was last put into the pool
@@ -163,8 +164,10 @@ func (b *backend) setUp(mariadb bool) error {
 // MariaDB before 11.1 knows only the older name of the variable.
 func (b *backend) setUpSQL(mariadb bool) string {
 	switch {
+	case !b.follower && mariadb:
+		return trackMariaDB
 	case !b.follower:
-		return trackEverything
+		return trackMySQL
 	case mariadb:
 		return "SET SESSION tx_read_only=1"
 	default:
@@ -172,7 +175,12 @@ func (b *backend) setUpSQL(mariadb bool) string {
 	}
 }
 
-const trackEverything = "SET SESSION session_track_system_variables='*',session_track_schema=1"
+// What the home connection is to tell: all changed variables, the schema, and the
+// GTIDs of its own writes, which MariaDB has in a variable.
+const (
+	trackMariaDB = "SET SESSION session_track_system_variables='*',session_track_schema=1"
+	trackMySQL   = "SET SESSION session_track_system_variables='*',session_track_schema=1,session_track_gtids=OWN_GTID"
+)
 
 // reset forgets everything that the last user of the session did, in one round
 // trip: COM_RESET_CONNECTION and the set-up are sent together.

@@ -182,17 +182,26 @@ func (s *session) bringUp(b *backend) error {
 // releaseFollower gives the follower connection back to the pool.
 func (s *session) releaseFollower() {
 	if b := s.follower; b != nil {
-		s.follower = nil
-		s.forgetLast(b)
+		s.left(b)
 		s.giveBack(b)
+	}
+}
+
+// left ends a session's stay on its follower: what it may have read there it must
+// find wherever it reads next.
+func (s *session) left(b *backend) {
+	s.follower = nil
+	s.forgetLast(b)
+	if b.read {
+		b.read = false
+		s.floor.read(time.Now())
 	}
 }
 
 // dropFollower closes a follower connection that is of no more use.
 func (s *session) dropFollower() {
 	if b := s.follower; b != nil {
-		s.follower = nil
-		s.forgetLast(b)
+		s.left(b)
 		b.broken = true
 		s.srv.pools.of(b.node).discard(b)
 	}

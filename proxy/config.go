@@ -46,6 +46,10 @@ type Settings struct {
 	// Probe is Bellwether's own account, used to learn what the nodes offer and to kill statements.
 	Probe User
 
+	// Eventual gives up the session guarantees: reads may be older than the
+	// session's own writes and than its earlier reads.
+	Eventual bool
+
 	MaxConnections               int // 0: no limit
 	MaxConnectionsPerUser        int // 0: no limit
 	MaxUnauthenticatedPerAddress int // 0: no limit

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 	"github.com/bellwetherdb/bellwether/router"
 )
@@ -248,6 +250,7 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead)
 	if err == nil {
 		s.noteAfter(ctx, q.SQL, st, &a)
+		s.saw(st, &a)
 	}
 	return a, err
 }
@@ -269,15 +272,32 @@ func (s *session) decide(q *router.Query, st *router.Statement) router.Decision 
 	case s.state.fixed != "":
 		s.view.HomeOnly = router.ReasonSessionVariable
 	}
-	d := s.srv.settings.Load().Policy.Route(&s.view, st, q, snap)
+	set := s.srv.settings.Load()
+	if set.Eventual {
+		s.view.Floor, s.view.FloorOpen, s.view.Stay = gtid.Set{}, false, false
+	} else {
+		s.floor.close(snap)
+		s.view.Floor, s.view.FloorOpen = s.floor.at, !s.floor.open.IsZero()
+		s.view.Stay = s.follower != nil && s.follower.read
+	}
+	d := set.Policy.Route(&s.view, st, q, snap)
+	if d.Reason == router.ReasonFloor && s.view.Stay && !usable(snap.Node(s.follower.node)) {
+		s.releaseFollower()
+	}
 	if d.Target == router.TargetFollower && s.avoid == d.Node.Name && s.avoidSeq == snap.Seq {
-		if other := elsewhere(snap, s.avoid, s.view.Seed); other != nil {
+		if other := s.elsewhere(snap, s.avoid); other != nil {
 			d.Node = other
 		} else {
 			d.Target, d.Node, d.Reason = router.TargetLeader, snap.Leader, router.ReasonFollowerFailed
 		}
 	}
 	return d
+}
+
+// usable says whether a follower may be read from at all, apart from what one
+// session must see.
+func usable(n *topology.Node) bool {
+	return n != nil && n.Eligible && n.State == topology.StateUp && n.Role == topology.RoleFollower
 }
 
 // errElsewhere says that a statement did not run on its follower, that nothing
@@ -310,6 +330,7 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 			}
 			if err == nil {
 				s.answered()
+				b.read = true
 				return a, 0, s.after(b, &a)
 			}
 			switch reason, fatal := s.readFailed(b, &a, err, q); {
@@ -321,7 +342,7 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 		}
 		snap := s.snapshot()
 		s.avoid, s.avoidSeq = d.Node.Name, snap.Seq
-		if d.Node = elsewhere(snap, s.avoid, s.view.Seed); d.Node == nil {
+		if d.Node = s.elsewhere(snap, s.avoid); d.Node == nil {
 			break
 		}
 	}
@@ -405,7 +426,7 @@ func (s *session) resetConnection(ctx context.Context, req *request) error {
 		return nil
 	}
 	s.home.prepared = nil
-	if _, err := s.home.command(wire.ComQuery, trackEverything); err != nil {
+	if _, err := s.home.command(wire.ComQuery, s.home.setUpSQL(s.mariadb())); err != nil {
 		return s.lostHome(err, false)
 	}
 	return nil

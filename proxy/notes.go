@@ -71,13 +71,17 @@ func containsFold(sql []byte, words ...string) bool {
 }
 
 // elsewhere finds another follower for a read whose follower failed, nil where
-// there is none.
-func elsewhere(snap *topology.Snapshot, failed string, seed uint64) *topology.Node {
+// none has what the session must be able to see.
+func (s *session) elsewhere(snap *topology.Snapshot, failed string) *topology.Node {
+	set := s.srv.settings.Load()
+	if !set.Eventual && !s.floor.open.IsZero() {
+		return nil
+	}
 	n := len(snap.Nodes)
 	for i := range n {
-		node := snap.Nodes[(uint64(i)+seed)%uint64(n)]
-		if node.Eligible && node.Role == topology.RoleFollower && node.State == topology.StateUp &&
-			node.Name != failed && node.Weight > 0 {
+		node := snap.Nodes[(uint64(i)+s.view.Seed)%uint64(n)]
+		if usable(node) && node.Name != failed && node.Weight > 0 &&
+			(set.Eventual || node.Position.Contains(s.floor.at)) {
 			return node
 		}
 	}

@@ -11,6 +11,7 @@ type answer struct {
 	forwarded bool   // a byte of the answer reached the client
 	code      uint16 // the server's error number, 0 where it answered without
 	status    uint16 // the server status of the last result
+	rows      uint64 // rows in all results
 	stmt      wire.StmtPrepareOK
 }
 
@@ -109,7 +110,7 @@ func (s *session) relay(b *backend, cmd wire.Command, request []byte) (answer, e
 			return a, err
 		}
 		if done {
-			a.status = uint16(sc.Status())
+			a.status, a.rows = uint16(sc.Status()), sc.Rows()
 			b.status = a.status
 			return a, nil
 		}

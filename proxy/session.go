@@ -61,6 +61,7 @@ type session struct {
 	mode    router.Mode
 	view    router.SessionView
 	state   sessionState
+	floor   floor
 	status  uint16 // the server status last told to the client
 	tracked trackList
 	retrack bool // the client changed what is tracked: ask for everything again
@@ -205,7 +206,7 @@ func (s *session) after(b *backend, a *answer) error {
 	s.view.Autocommit = s.status&uint16(wire.StatusAutocommit) != 0
 	if s.retrack {
 		s.retrack = false
-		if _, err := b.command(wire.ComQuery, trackEverything); err != nil {
+		if _, err := b.command(wire.ComQuery, b.setUpSQL(s.mariadb())); err != nil {
 			return s.lostHome(err, true)
 		}
 	}

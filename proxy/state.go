@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 
+	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 )
 
@@ -147,6 +148,10 @@ func (s *session) learn(b *backend, ok *wire.OK) {
 	for r := wire.NewStateReader(ok.State); r.Next(&e); {
 		switch e.Kind {
 		case wire.StateSysVar:
+			if string(e.Name) == "last_gtid" {
+				s.floor.wrote(gtid.MariaDB, string(e.Value))
+				continue
+			}
 			name, value := string(e.Name), string(e.Value)
 			s.state.set(name, value)
 			s.note(name, value)
@@ -154,6 +159,8 @@ func (s *session) learn(b *backend, ok *wire.OK) {
 			s.state.use(string(e.Value))
 			b.schema = s.state.schema
 			s.publish()
+		case wire.StateGTIDs:
+			s.learnGTID(&e)
 		}
 	}
 }
@@ -170,12 +177,16 @@ func (s *session) note(name, value string) {
 			s.tracked.parse(value)
 			s.retrack = true
 		}
+	case "session_track_gtids":
+		s.tracked.gtids = value != "OFF"
+		s.retrack = s.retrack || value == "OFF"
 	}
 }
 
 // trackList is the client's own session_track_system_variables.
 type trackList struct {
 	all   bool
+	gtids bool // the client's session_track_gtids is on
 	names map[string]bool
 }
 
@@ -191,7 +202,11 @@ func (t *trackList) parse(list string) {
 
 // wants says whether the client asked to be told of a change.
 func (t *trackList) wants(kind wire.StateKind, name []byte) bool {
-	if kind != wire.StateSysVar {
+	switch kind {
+	case wire.StateSysVar:
+	case wire.StateGTIDs:
+		return t.gtids
+	default:
 		return true
 	}
 	return t.all || t.names[string(name)]

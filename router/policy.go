@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/topology"
 )
 
@@ -45,9 +46,19 @@ type SessionView struct {
 	User        string
 	Schema      string // the default schema
 	ClientAddr  netip.Addr
-	Pinned      string    // the follower that the session reads from, or empty
-	Seed        uint64    // settles ties; a counter or a random number that differs between calls
-	Now         time.Time // adds the age of a measurement to the lag that max_lag limits; zero: age does not count
+	Pinned      string // the follower that the session reads from, or empty
+	// Floor is what the session must be able to see: its own writes, and what it
+	// has read. A follower whose position does not contain it serves none of its
+	// reads. Empty: anything fresh enough will do.
+	Floor gtid.Set
+	// FloorOpen: what the session must be able to see is not known yet, so that no
+	// follower can be shown to have it.
+	FloorOpen bool
+	// Stay: the session has read from Pinned, and only from there is it certain
+	// that the next read is not older than the last.
+	Stay bool
+	Seed uint64    // settles ties; a counter or a random number that differs between calls
+	Now  time.Time // adds the age of a measurement to the lag that max_lag limits; zero: age does not count
 }
 
 // Query is the text of a statement, for what of the policy needs it: rules by

@@ -68,6 +68,7 @@ const (
 	ReasonRule               // a rule chose the target
 	ReasonBadHint            // the hint could not be understood
 	ReasonNoEligibleFollower // no follower was fresh and healthy enough
+	ReasonFloor              // no follower has yet what the session wrote or read
 	ReasonReadOnlyTxn        // inside a READ ONLY transaction that is open on a follower
 
 	// What the data path found out while it ran a statement.
@@ -132,6 +133,7 @@ var reasonNames = [numReasons]string{
 	ReasonRule:               "rule",
 	ReasonBadHint:            "bad_hint",
 	ReasonNoEligibleFollower: "no_eligible_follower",
+	ReasonFloor:              "floor",
 	ReasonReadOnlyTxn:        "read_only_transaction",
 	ReasonTooLarge:           "too_large",
 	ReasonStateUnfit:         "state_unfit",

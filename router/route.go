@@ -60,10 +60,12 @@ func (p *Policy) Route(v *SessionView, st *Statement, q *Query, snap *topology.S
 		d.Reason = w.reason
 		return d
 	}
-	n := p.choose(v, &w, snap)
+	n, behind := p.choose(v, &w, snap)
 	switch {
 	case n != nil:
 		d.Target, d.Node = TargetFollower, n
+	case behind: // the leader has it, whatever the policy says of other cases
+		d.Reason = ReasonFloor
 	case w.refuse:
 		d.Target, d.Node, d.Reason = TargetRefuse, nil, ReasonNoEligibleFollower
 	default:
@@ -146,18 +148,29 @@ func (p *Policy) readReason(v *SessionView, st *Statement, q *Query) Reason {
 // serverSchemas are those whose content is each server's own.
 var serverSchemas = []string{"information_schema", "performance_schema", "mysql", "sys"}
 
-// choose picks the follower, or nil.
-func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) *topology.Node {
+// choose picks the follower, or nil. behind says that there would be one, were it
+// not for what the session must be able to see.
+func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) (_ *topology.Node, behind bool) {
 	if w.node != "" {
-		if n := snap.Node(w.node); n != nil && p.eligible(n, v, w) {
-			return n
+		n := snap.Node(w.node)
+		if n == nil || !p.eligible(n, v, w) {
+			return nil, false
 		}
-		return nil
+		if !reached(n, v) {
+			return nil, true
+		}
+		return n, false
+	}
+	if v.Stay && v.Pinned != "" {
+		if n := snap.Node(v.Pinned); n != nil && n.Weight > 0 && p.eligible(n, v, w) && reached(n, v) {
+			return n, false
+		}
+		return nil, true
 	}
 	zone := false
 	if p.zone != "" {
 		for _, n := range snap.Nodes {
-			zone = zone || n.Zone == p.zone && n.Weight > 0 && p.eligible(n, v, w)
+			zone = zone || n.Zone == p.zone && n.Weight > 0 && p.eligible(n, v, w) && reached(n, v)
 		}
 	}
 	var best *topology.Node
@@ -166,8 +179,12 @@ func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) *topol
 		if n.Weight <= 0 || !p.eligible(n, v, w) || zone && n.Zone != p.zone {
 			continue
 		}
+		if !reached(n, v) {
+			behind = true
+			continue
+		}
 		if p.pin && n.Name == v.Pinned {
-			return n
+			return n, false
 		}
 		l := outstanding(n)
 		switch c := lighter(l, n, load, best); {
@@ -181,7 +198,12 @@ func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) *topol
 			}
 		}
 	}
-	return best
+	return best, behind && best == nil
+}
+
+// reached says whether a follower has what the session must be able to see.
+func reached(n *topology.Node, v *SessionView) bool {
+	return !v.FloorOpen && n.Position.Contains(v.Floor)
 }
 
 // lighter compares the load of two nodes in proportion to their weights.

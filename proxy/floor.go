@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/topology"
+	"github.com/bellwetherdb/bellwether/internal/wire"
+	"github.com/bellwetherdb/bellwether/router"
+)
+
+// floor is what a session must be able to see: its own writes, and everything
+// that it has read. A follower below it would take the session back in time.
+//
+// Of a write the servers tell the GTID, in the trailer of the answer. Of a read
+// they tell nothing; but what a read saw was committed on the leader before the
+// read ended, so that any position which the leader is known to have had at a
+// later moment is an upper bound of it. Until there is such a position the floor
+// is open, and the session reads from the leader. A session that stays on one
+// follower needs none: the follower does not go back.
+type floor struct {
+	at   gtid.Set
+	open time.Time // what was read until then is not in at yet; zero: all of it is
+}
+
+// wrote takes the GTID of a transaction of this session.
+func (f *floor) wrote(flavor gtid.Flavor, text string) {
+	if set, err := gtid.Parse(flavor, text); err == nil && !f.at.Contains(set) {
+		f.at = f.at.Union(set)
+	}
+	if flavor == gtid.MariaDB {
+		// A position holds all that was committed before it: what the transaction
+		// read is in there.
+		f.open = time.Time{}
+	}
+}
+
+// read notes that the session may have seen all that was committed until now.
+func (f *floor) read(now time.Time) { f.open = now }
+
+// close brings the floor to the leader's position, where one is known that is
+// later than what was read.
+func (f *floor) close(snap *topology.Snapshot) {
+	if f.open.IsZero() {
+		return
+	}
+	l := snap.Leader
+	if l == nil || !l.Lag.Known || !l.Lag.Measured.After(f.open) {
+		return
+	}
+	f.at = f.at.Union(l.Position)
+	f.open = time.Time{}
+}
+
+// saw notes what an answer of the home connection may have shown.
+func (s *session) saw(st *router.Statement, a *answer) {
+	if a.rows == 0 || st.Verb == router.VerbSet {
+		return
+	}
+	if st.ReadsTables || st.Opaque || st.Multi || st.Class == router.ClassWrite {
+		s.floor.read(time.Now())
+	}
+}
+
+// learnGTID takes the GTIDs that MySQL's tracker reports.
+func (s *session) learnGTID(e *wire.StateEntry) {
+	s.floor.wrote(gtid.MySQL, string(e.Value))
+}
