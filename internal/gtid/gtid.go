@@ -187,3 +187,20 @@ func addSaturated(a, b uint64) uint64 {
 	}
 	return a + b
 }
+
+// OfSource returns the transactions of s that were first committed by the MySQL
+// server of that UUID, under whatever tag. It is empty for MariaDB, whose
+// positions do not tell.
+func (s Set) OfSource(uuid string) Set {
+	u, ok := parseUUID(uuid)
+	if !ok {
+		return Set{flavor: s.flavor}
+	}
+	out := Set{flavor: s.flavor}
+	for _, e := range s.uuids {
+		if e.uuid == u {
+			out.uuids = append(out.uuids, e)
+		}
+	}
+	return out
+}
