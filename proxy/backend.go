@@ -153,6 +153,47 @@ func (b *backend) readOK() (wire.OK, error) {
 	return ok, nil
 }
 
+// queryText runs a query of our own and returns the first column of its first row.
+func (b *backend) queryText(sql string) (string, error) {
+	if _, err := wire.WritePacket(b.conn, append([]byte{byte(wire.ComQuery)}, sql...), 0); err != nil {
+		b.broken = true
+		return "", err
+	}
+	var sc wire.Scanner
+	sc.Begin(wire.ComQuery, b.caps)
+	var all []byte
+	var last []byte // of the answer: the last packet before its end is the row
+	for !sc.Done() {
+		payload, seq, err := wire.ReadPacket(b.conn, nil, 1<<20)
+		if err != nil {
+			b.broken = true
+			return "", err
+		}
+		if len(payload) > 0 && payload[0] == wire.HeaderErr {
+			e := new(wire.Err)
+			if err := wire.DecodeErr(payload, e); err != nil {
+				b.broken = true
+				return "", err
+			}
+			return "", e
+		}
+		all = wire.AppendPacket(all[:0], seq, payload)
+		forward, ev := sc.Scan(all)
+		switch {
+		case ev == wire.EvMalformed:
+			b.broken = true
+			return "", wire.ErrMalformed
+		case forward == len(all) && sc.Rows() == 1:
+			last = append(last[:0], payload...)
+		}
+	}
+	text, n := wire.LenencString(last)
+	if n == 0 {
+		return "", wire.ErrMalformed
+	}
+	return string(text), nil
+}
+
 // setUp brings a fresh or reset session to what Bellwether needs of it.
 func (b *backend) setUp(mariadb bool) error {
 	_, err := b.command(wire.ComQuery, b.setUpSQL(mariadb))

@@ -52,12 +52,37 @@ func (s *session) connect(ctx context.Context, node *topology.Node, follower boo
 	s.srv.offers.learn(node.Name, greeting)
 	b.key, b.follower = key, follower
 	b.dirty = !share
+	if err := s.sameAccount(b); err != nil {
+		b.broken = true
+		p.discard(b)
+		return nil, err
+	}
 	if err := b.setUp(s.mariadb()); err != nil {
 		b.broken = true
 		p.discard(b)
 		return nil, fmt.Errorf("set up a session on %s: %w", node.Name, err)
 	}
 	return b, nil
+}
+
+// sameAccount makes sure that the node took the client for the account that was
+// authenticated. The node sees Bellwether's address, not the client's: where a user
+// has accounts for several hosts it may choose another, with other rights.
+func (s *session) sameAccount(b *backend) error {
+	if !s.srv.cfg.Accounts().Several(s.user) {
+		return nil
+	}
+	got, err := b.queryText("SELECT CURRENT_USER()")
+	if err != nil {
+		return fmt.Errorf("ask %s for the account: %w", b.node, err)
+	}
+	if want := s.account.User + "@" + s.account.Host; got != want {
+		s.log.Warn("the node takes the client for another account, because it sees Bellwether's address; "+
+			"let the accounts differ by name, or turn cluster.proxy_protocol on",
+			"node", b.node, "client_is", want, "node_says", got)
+		return wire.NewErr(wire.ErAccessDenied, "Access denied for user '%s'@'%s' (using password: YES)", s.user, s.host())
+	}
+	return nil
 }
 
 func (s *session) mariadb() bool { return s.snapshot().Flavor == gtid.MariaDB }

@@ -90,6 +90,12 @@ func (t *Table) Len() int {
 	return t.count
 }
 
+// Several reports whether user has accounts for more than one host, or could be
+// taken for anybody, so that where a connection comes from decides which one it is.
+func (t *Table) Several(user string) bool {
+	return t != nil && len(t.byUser[user])+len(t.anonymous) > 1
+}
+
 // NeedsHostname reports whether the answer of Match for user could depend on the
 // client's host name, so that a reverse look-up is worth its time.
 func (t *Table) NeedsHostname(user string) bool {
