@@ -23,7 +23,7 @@ as_root=""
 build() { # flavor version suite packages
 	flavor=$1 version=$2 suite=$3 packages=$4
 	# The entrypoint is part of the image, so of its identity.
-	mark=$(cat scripts/image-entrypoint.sh scripts/setup-images.sh | cksum | cut -d' ' -f1)
+	mark=$(cat scripts/image-*.sh scripts/setup-images.sh | cksum | cut -d' ' -f1)
 	image=bellwether-test/$flavor:$version
 	if [ "$(docker image inspect -f '{{index .Config.Labels "bellwether.mark"}}' "$image" 2>/dev/null || true)" = "$mark" ]; then
 		echo "setup: image $image is there"
@@ -43,7 +43,7 @@ build() { # flavor version suite packages
 	$as_root sh -eu scripts/image-finish.sh "$tmp" "$flavor"
 	$as_root cp scripts/image-entrypoint.sh "$tmp/entrypoint.sh"
 	$as_root tar -C "$tmp" -c . | docker import --change 'ENTRYPOINT ["/entrypoint.sh"]' \
-		--change "CMD [\"$flavor\"]" --change "ENV PATH=/usr/sbin:/usr/bin" \
+		--change "CMD [\"$flavor\"]" --change "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin" \
 		--change "LABEL bellwether.mark=$mark" --change "EXPOSE 3306" - "$image" >/dev/null
 	$as_root rm -rf "$tmp"
 	trap - EXIT INT TERM

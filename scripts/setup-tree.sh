@@ -37,9 +37,9 @@ $as_root rm -rf "$tmp/usr/share/doc" "$tmp/usr/share/man" "$tmp/usr/share/locale
 [ -z "$as_root" ] || $as_root chown -R "$(id -u):$(id -g)" "$tmp"
 
 # Tell early when the suite has moved on.
-loader=$(find "$tmp/usr/lib" "$tmp/usr/lib64" -name 'ld-linux-*.so.*' 2>/dev/null | head -n 1)
-libs=$(find "$tmp/usr/lib" -maxdepth 1 -type d -name '*-linux-gnu*' | head -n 1)
-found=$("$loader" --library-path "$libs:$tmp/usr/lib" "$tmp/$program" --no-defaults --version)
+loader=$(find "$tmp/usr" "$tmp/lib64" "$tmp/lib" -name 'ld-linux-*.so.*' 2>/dev/null | head -n 1)
+libs=$(find "$tmp/usr/lib" "$tmp/lib" -maxdepth 1 -type d -name '*-linux-gnu*' 2>/dev/null | tr '\n' ':')
+found=$("$loader" --library-path "$libs$tmp/usr/lib" "$tmp/$program" --no-defaults --version)
 case $found in
 *"Ver $version."*) ;;
 *)

@@ -65,7 +65,7 @@ func Start(t testing.TB, o Options) *Cluster {
 
 func (c *Cluster) start(ctx context.Context) error {
 	if c.Options.TLS {
-		certs, err := sandbox.NewCerts(filepath.Join(c.dir, "certs"), "localhost", "127.0.0.1", "db1", "db2", "db3")
+		certs, err := sandbox.NewCerts(filepath.Join(c.dir, "certs"), "localhost", "127.0.0.1", "db1", "db2", "db3", "db4", "db5")
 		if err != nil {
 			return err
 		}
@@ -91,6 +91,11 @@ func (c *Cluster) start(ctx context.Context) error {
 		return fmt.Errorf("make the accounts: %w", err)
 	}
 	for _, n := range c.Followers() {
+		if c.Options.Provider == Docker {
+			if err := clearBinlog(ctx, n.DB(), c.Flavor); err != nil {
+				return fmt.Errorf("clear the binlog of %s: %w", n.Name(), err)
+			}
+		}
 		if err := c.follow(ctx, n, c.Leader()); err != nil {
 			return err
 		}

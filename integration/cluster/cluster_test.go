@@ -188,6 +188,39 @@ func TestFollowAnother(t *testing.T) {
 	})
 }
 
+// A container that was unplugged comes back at its address.
+func TestUnplug(t *testing.T) {
+	Each(t, func(t *testing.T, o Options) {
+		o.Followers = 1
+		c := Start(t, o)
+		c.Exec(t, makeTable)
+		wantCaughtUp(t, c)
+		db2 := c.Node("db2")
+		Must(t, db2.Unplug())
+		wantBehind(t, c, db2, "1")
+		if err := ask(t, throughLink(t, db2), silence); err == nil {
+			t.Error("an unplugged node answered")
+		}
+		Must(t, db2.Plug())
+		wantCaughtUp(t, c)
+		Must(t, ask(t, throughLink(t, db2), time.Minute))
+	})
+}
+
+func TestImageFlavor(t *testing.T) {
+	for image, want := range map[string]string{
+		"mysql:8.4":                     "mysql-8.4",
+		"mariadb:11.4":                  "mariadb-11.4",
+		"example.test:5000/x/mysql:9.1": "mysql-9.1",
+		"mariadb":                       "mariadb",
+		"mysql:latest":                  "mysql",
+	} {
+		if got := imageFlavor(image); got != want {
+			t.Errorf("flavour of %s: %s, want %s", image, got, want)
+		}
+	}
+}
+
 func TestOverlay(t *testing.T) {
 	for _, tc := range []struct{ name, base, over, want string }{
 		{"maps are merged", "a: {b: 1, c: 2}", "a: {c: 3}", "a:\n    b: 1\n    c: 3\n"},

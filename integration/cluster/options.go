@@ -54,7 +54,11 @@ func fromEnv(name, otherwise string) []string {
 func Each(t *testing.T, f func(t *testing.T, o Options)) {
 	t.Helper()
 	for _, p := range Providers() {
-		for _, fl := range Flavors() {
+		flavors := Flavors()
+		if image := os.Getenv(EnvImage); p == Docker && image != "" {
+			flavors = []string{imageFlavor(image)}
+		}
+		for _, fl := range flavors {
 			t.Run(p+"/"+fl, func(t *testing.T) { f(t, Options{Provider: p, Flavor: fl}) })
 		}
 	}
