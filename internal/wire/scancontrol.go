@@ -182,7 +182,7 @@ func (s *Scanner) columnsEOF(p []byte) Event {
 	if !s.eofPacket(p) {
 		return s.broken()
 	}
-	if s.cmd == ComStmtExecute && s.status&(StatusCursorExists|StatusMoreResults) == StatusCursorExists {
+	if s.cmd == ComStmtExecute && !s.noCursor && s.status&(StatusCursorExists|StatusMoreResults) == StatusCursorExists {
 		s.finish()
 		return EvEOF
 	}

@@ -89,6 +89,8 @@ type Scanner struct {
 	more bool
 	// noMeta: the definitions of a prepared statement are left out.
 	noMeta bool
+	// noCursor: the client asked for none.
+	noCursor bool
 	seq    byte
 }
 
@@ -112,6 +114,13 @@ func (s *Scanner) Begin(cmd Command, caps Capability) {
 	case ComQuit, ComStmtClose, ComStmtSendLongData:
 		s.state = stDone
 	}
+}
+
+// BeginExecute is Begin for a COM_STMT_EXECUTE whose flags, StmtExecuteFlags, are
+// known: a result cannot end in a cursor where none was asked for.
+func (s *Scanner) BeginExecute(flags byte, caps Capability) {
+	s.Begin(ComStmtExecute, caps)
+	s.noCursor = flags&(CursorTypeReadOnly|CursorTypeForUpdate|CursorTypeScrollable) == 0
 }
 
 // ResumeInfile goes on after an EvLocalInfile once the client's data was sent:

@@ -411,6 +411,25 @@ func TestScannerState(t *testing.T) {
 	}
 }
 
+// TestScannerBeginExecute: the flag of a cursor ends a result only where the
+// client asked for one.
+func TestScannerBeginExecute(t *testing.T) {
+	s := &stream{caps: ClientProtocol41}
+	s.columns(1)
+	b := s.b[:len(s.b)-9]
+	b = AppendEOF(b, 3, StatusCursorExists, 0)
+	cut := len(b)
+	b = AppendEOF(append(b, 7, 0, 0, 4, 0, 0, 1, 0, 0, 0, 0), 5, 0, 0)
+	for flags, end := range map[byte]int{CursorTypeNone: len(b), CursorParameterCount: len(b), CursorTypeReadOnly: cut} {
+		var sc Scanner
+		sc.BeginExecute(flags, s.caps)
+		forward, ev := sc.Scan(b)
+		if ev != EvEOF || !sc.Done() || forward+sc.Size() != end {
+			t.Errorf("flags %d: %s at %d+%d, want the end at %d", flags, ev, forward, sc.Size(), end)
+		}
+	}
+}
+
 // bigResult is a result of 50,000 rows, about 10 MB.
 func bigResult(caps Capability) []byte {
 	s := &stream{caps: caps}
