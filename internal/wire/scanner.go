@@ -91,7 +91,7 @@ type Scanner struct {
 	noMeta bool
 	// noCursor: the client asked for none.
 	noCursor bool
-	seq    byte
+	seq      byte
 }
 
 // Begin starts a response to cmd, with the capabilities negotiated with the
