@@ -81,6 +81,7 @@ type Secret struct {
 
 	text   string // what Resolve found when the configuration was loaded
 	loaded bool
+	hidden bool // Value is not the password, only a sign that there is one
 }
 
 // ClusterTLS is encryption towards the nodes.

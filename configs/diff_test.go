@@ -4,7 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -214,5 +215,39 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
-	_ = os.Remove(good)
+}
+
+// A running proxy shows its configuration without passwords; that is enough to
+// compare with.
+func TestCheckAgainstRunningProxy(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "pw"), "x\n")
+	body := minimal + "  password: x\nusers: [{name: a, password: y}, {name: b, password_file: pw}]\nrouting: {rules: [{name: r, max_lag: 2s, target: follower}]}\nlimits: {max_packet: 12345}\n"
+	path := writeFile(t, filepath.Join(dir, "f.yaml"), body)
+	running, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/config" {
+			http.NotFound(w, r)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"effective": running, "hash": "x"})
+	}))
+	defer proxy.Close()
+	var out strings.Builder
+	if ok := Check(&out, path, proxy.URL+"/"); !ok || !strings.HasSuffix(out.String(), "a reload would change nothing\n") {
+		t.Errorf("the same: %v\n%s", ok, out.String())
+	}
+	out.Reset()
+	writeFile(t, path, strings.Replace(body, "12345", "16MiB", 1))
+	if ok := Check(&out, path, proxy.URL); !ok || !strings.Contains(out.String(), "limits.max_packet: 12345 → 16MiB\nall of it is applied") {
+		t.Errorf("a change: %v\n%s", ok, out.String())
+	}
+	for _, bad := range []string{proxy.URL + "/nowhere", "http://127.0.0.1:1"} {
+		if Check(&out, path, bad) {
+			t.Errorf("%s: no error", bad)
+		}
+	}
 }

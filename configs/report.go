@@ -1,15 +1,20 @@
 package configs
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"strings"
+	"time"
 )
 
 // Check loads the file at path and writes to w what `bellwether check` says:
 // "ok" with a summary and warnings, or each error with its line and key. With
-// against, the path of another file (the one in use), it adds what a reload
-// from that one would change. It returns whether the file can be used.
+// against it adds what a reload would change: against is the path of another
+// file (the one in use), or the address of a running proxy's admin side, such
+// as http://127.0.0.1:9307. It returns whether the file can be used.
 func Check(w io.Writer, path, against string) bool {
 	c, err := Load(path)
 	if err != nil {
@@ -23,7 +28,7 @@ func Check(w io.Writer, path, against string) bool {
 	if against == "" {
 		return true
 	}
-	old, err := Load(against)
+	old, err := loadAgainst(against)
 	if err != nil {
 		fmt.Fprintln(w, "the configuration to compare with cannot be read:")
 		writeErrors(w, err)
@@ -31,6 +36,47 @@ func Check(w io.Writer, path, against string) bool {
 	}
 	WriteDiff(w, Diff(old, c))
 	return true
+}
+
+// loadAgainst reads what to compare with.
+func loadAgainst(against string) (*Config, error) {
+	if !strings.HasPrefix(against, "http://") && !strings.HasPrefix(against, "https://") {
+		return Load(against)
+	}
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
+	resp, err := client.Get(strings.TrimSuffix(against, "/") + "/v1/config")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var view struct {
+		Effective json.RawMessage `json:"effective"`
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxConfigFile))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %s", resp.Status)
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &view)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s/v1/config: %w", strings.TrimSuffix(against, "/"), err)
+	}
+	return parseEffective(against, view.Effective)
+}
+
+// parseEffective reads what MarshalJSON wrote: JSON is YAML too. Passwords are
+// not in it; Diff takes them as unchanged.
+func parseEffective(name string, effective []byte) (*Config, error) {
+	c, err := Parse(name, effective)
+	if err != nil {
+		return nil, err
+	}
+	c.Cluster.Password.hidden = c.Cluster.Password.Value == redacted
+	for i := range c.Users {
+		c.Users[i].Password.hidden = c.Users[i].Password.Value == redacted
+	}
+	return c, nil
 }
 
 func (c *Config) summary() string {

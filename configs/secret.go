@@ -81,6 +81,9 @@ func (s Secret) check() error {
 
 // Equal reports whether both are given in the same way with the same value.
 func (s Secret) Equal(o Secret) bool {
+	if s.hidden || o.hidden {
+		return (s.Value != "") == (o.Value != "")
+	}
 	return s.Value == o.Value && s.File == o.File && s.Env == o.Env && (!s.loaded || !o.loaded || s.text == o.text)
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -101,7 +102,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		reasons = append(reasons, "no leader is known")
 	}
 	if s.cfg.Ready != nil {
-		if err := s.cfg.Ready(); err != nil {
+		if err := s.cfg.Ready(); err != nil && !slices.Contains(reasons, err.Error()) {
 			reasons = append(reasons, err.Error())
 		}
 	}
