@@ -1,5 +1,7 @@
 package router
 
+import "github.com/bellwetherdb/bellwether/internal/gtid"
+
 // call judges a name that is followed by a parenthesis: s.p1 is the name, s.t
 // the parenthesis.
 func (s *scanner) call() {
@@ -10,6 +12,9 @@ func (s *scanner) call() {
 	if w := s.p1.w; w != nil && w.fn != fnNone {
 		s.builtin(w)
 		return
+	}
+	if w := s.p1.w; w != nil && w.kw == kwLateral && s.m.Flavor == gtid.MySQL {
+		return // LATERAL (SELECT ...), MEMBER OF (...)
 	}
 	if w := s.p1.w; w != nil && w.kw == kwAny && s.p2.kind == tokPunct && s.peekQuery() {
 		return // = ANY (SELECT ...)

@@ -89,6 +89,10 @@ func (s *scanner) explain() {
 			s.st.Verb = VerbExplain
 			return
 		}
+		if s.t.kind == tokString {
+			s.note(ReasonUnknownStatement) // EXPLAIN 'text' of other dialects
+			return
+		}
 		if s.t.w == nil {
 			return // the name of a table
 		}
@@ -109,23 +113,26 @@ func (s *scanner) explain() {
 			s.note(ReasonWrite)
 			return
 		case kwRoute:
-			if word == kwExplain && s.explainRoute() {
-				return
+			if word == kwExplain {
+				s.explainRoute()
 			}
 			return
 		default:
+			if beginsStatement(s.t.w.kw) {
+				s.note(ReasonUnknownStatement) // EXPLAIN ALTER TABLE of other dialects
+			}
 			return
 		}
 	}
 }
 
 // explainRoute reads EXPLAIN ROUTE, unless route is the name of a table here.
-func (s *scanner) explainRoute() bool {
+func (s *scanner) explainRoute() {
 	at := s.t.end
 	peek := s.lexer
 	t := peek.next()
 	if !(t.kind == tokPunct && t.c == '(') && (t.w == nil || !beginsStatement(t.w.kw)) {
-		return false
+		return
 	}
 	end := len(s.b)
 	for end > at && (isSpace(s.b[end-1]) || s.b[end-1] == ';') {
@@ -135,7 +142,6 @@ func (s *scanner) explainRoute() bool {
 	s.st.Arg = Span{at, end}
 	s.lexer.pos = len(s.b)
 	s.advance()
-	return true
 }
 
 // beginsStatement says whether a statement can begin with the keyword.

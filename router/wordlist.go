@@ -15,7 +15,7 @@ var keywordNames = map[kw]string{
 	kwFetch: "FETCH", kwFields: "FIELDS", kwFlush: "FLUSH", kwFor: "FOR", kwFormat: "FORMAT", kwFrom: "FROM",
 	kwFull: "FULL", kwFunction: "FUNCTION", kwGlobal: "GLOBAL", kwGrant: "GRANT", kwGroup: "GROUP", kwHandler: "HANDLER",
 	kwHard: "HARD", kwHelp: "HELP", kwID: "ID", kwImmediate: "IMMEDIATE", kwInsert: "INSERT", kwInstance: "INSTANCE",
-	kwInto: "INTO", kwJoin: "JOIN STRAIGHT_JOIN", kwKill: "KILL", kwLoad: "LOAD", kwLocal: "LOCAL", kwLock: "LOCK",
+	kwInto: "INTO", kwJoin: "JOIN STRAIGHT_JOIN", kwKill: "KILL", kwLateral: "LATERAL OF", kwLoad: "LOAD", kwLocal: "LOCAL", kwLock: "LOCK",
 	kwMysql: "MYSQL", kwNames: "NAMES", kwNo: "NO", kwNot: "NOT", kwOnly: "ONLY", kwOpen: "OPEN", kwOption: "OPTION",
 	kwOutfile: "OUTFILE", kwPackage: "PACKAGE", kwPartitions: "PARTITIONS", kwPassword: "PASSWORD",
 	kwPersist: "PERSIST PERSIST_ONLY", kwPrepare: "PREPARE", kwPrivileges: "PRIVILEGES", kwProcedure: "PROCEDURE",
@@ -56,7 +56,7 @@ const reservedNames = `ALL ANALYZE AND AS BETWEEN BY CASE CROSS DELETE DESC DESC
 // really its own.
 var functionNames = map[fn]string{
 	// In MySQL 8.0.11, MariaDB 10.6 and all later ones, found with or without space before (.
-	fnSafe: `ASCII BIN BIT_LENGTH CHAR CHAR_LENGTH CHARACTER_LENGTH CONCAT CONCAT_WS ELT EXPORT_SET FIELD FIND_IN_SET
+	fnSafe: `ASCII BIN BIT_COUNT BIT_LENGTH CHAR CHAR_LENGTH CHARACTER_LENGTH CONCAT CONCAT_WS ELT EXPORT_SET FIELD FIND_IN_SET
 		FORMAT FROM_BASE64 HEX INSERT INSTR LCASE LEFT LENGTH LOCATE LOWER LPAD LTRIM MAKE_SET MATCH OCT OCTET_LENGTH
 		ORD QUOTE REGEXP_INSTR REGEXP_REPLACE REGEXP_SUBSTR REPEAT REPLACE REVERSE RIGHT RPAD RTRIM SOUNDEX SPACE
 		STRCMP SUBSTRING_INDEX TO_BASE64 UCASE UNHEX UPPER WEIGHT_STRING

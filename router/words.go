@@ -65,6 +65,7 @@ const (
 	kwInto
 	kwJoin
 	kwKill
+	kwLateral // reserved in MySQL only
 	kwLoad
 	kwLocal
 	kwLock
@@ -290,4 +291,14 @@ func eachField(s string, f func(string)) {
 			start = i
 		}
 	}
+}
+
+// KnownWords returns all words that Classify knows, in capitals: keywords and
+// functions. It serves checks against real servers.
+func KnownWords() []string {
+	out := make([]string, 0, len(words))
+	for _, w := range words[1:] {
+		out = append(out, w.name)
+	}
+	return out
 }
