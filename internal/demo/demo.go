@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -242,6 +243,9 @@ func (d *demo) fill(ctx context.Context) error {
 	if err := d.waitFollowers(ctx); err != nil {
 		return err
 	}
+	if err := waitServing(ctx, db); err != nil {
+		return err
+	}
 	fmt.Fprintf(d.o.Out, "bellwether listens on %s; filling a small shop\n", d.at.MySQL)
 	if err := makeShop(ctx, db); err != nil {
 		return err
@@ -272,6 +276,21 @@ func (d *demo) waitFollowers(ctx context.Context) error {
 		case <-changed:
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the cluster: %s: %w", missing, ctx.Err())
+		}
+	}
+}
+
+// waitServing waits until Bellwether lets clients in: it has just met the leader.
+func waitServing(ctx context.Context, db *sql.DB) error {
+	for {
+		err := db.PingContext(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("connect to bellwether: %w", err)
 		}
 	}
 }
