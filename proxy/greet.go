@@ -122,13 +122,8 @@ func (s *session) encrypt(ctx context.Context, cfg *tls.Config) error {
 
 // compress switches to the compressed protocol, where it was negotiated.
 func (s *session) compress(resp *wire.HandshakeResponse) error {
-	var algorithm wire.Compression
-	switch {
-	case resp.Caps.Has(wire.ClientZstdCompression):
-		algorithm = wire.CompressionZstd
-	case resp.Caps.Has(wire.ClientCompress):
-		algorithm = wire.CompressionZlib
-	default:
+	algorithm, ok := wire.NegotiatedCompression(resp.Caps)
+	if !ok {
 		return nil
 	}
 	c, err := wire.NewCompressedConn(s.conn, algorithm, int(resp.ZstdLevel))

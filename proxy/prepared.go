@@ -120,11 +120,8 @@ func (s *session) execute(ctx context.Context, req *request) error {
 		id, _ := statementID(req.payload())
 		return s.fail(wire.ErUnknownStmtHandler, "HY000", unknownStatement(id, "mysqld_stmt_execute"))
 	}
-	flags := byte(0)
-	if p := req.payload(); len(p) > 5 {
-		flags = p[5]
-	}
-	p.cursor = flags&cursorFlags != 0
+	s.cursor, _ = wire.StmtExecuteFlags(req.payload())
+	p.cursor = s.cursor&cursorFlags != 0
 	if !req.whole || p.sql == nil || p.long || p.cursor {
 		p.long = false
 		s.srv.metrics.count(router.TargetLeader, router.ReasonOpenCursor)

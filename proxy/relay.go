@@ -43,7 +43,11 @@ func (s *session) relay(b *backend, cmd wire.Command, request []byte) (answer, e
 	defer putChunk(c)
 	buf := c[:]
 	sc := &s.scanner
-	sc.Begin(cmd, b.caps)
+	if cmd == wire.ComStmtExecute {
+		sc.BeginExecute(s.cursor, b.caps)
+	} else {
+		sc.Begin(cmd, b.caps)
+	}
 	var a answer
 	r, w := 0, 0 // buf[r:w] is read and not yet scanned
 	for {

@@ -54,7 +54,8 @@ type session struct {
 	unfit    string   // a follower to which this session's state could not be brought
 	unfitAt  uint64   // the version of that state
 
-	held    int // bytes of the request under way, still in the buffer
+	held    int  // bytes of the request under way, still in the buffer
+	cursor  byte // the flags of the COM_STMT_EXECUTE under way
 	scanner wire.Scanner
 	scratch []byte // for packets that are rewritten
 	kept    []byte // for session state that is filtered
