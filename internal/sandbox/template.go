@@ -154,12 +154,38 @@ func (s *Server) installArgs() []string {
 	if os.Getuid() == 0 {
 		args = append(args, "--user=root")
 	}
-	for _, dir := range []string{"lib/mysql/plugin", "lib/plugin", "lib64/mysql/plugin"} {
-		if p := filepath.Join(s.basedir, dir); isDir(p) {
-			return append(args, "--plugin-dir="+p)
-		}
+	if dir := s.pluginDir(); dir != "" {
+		args = append(args, "--plugin-dir="+dir)
 	}
 	return args
+}
+
+// pluginDir is where the server's plugins are. Debian's package of the bare
+// MariaDB server has none; scripts/setup-plugins.sh unpacks them beside it.
+func (s *Server) pluginDir() string {
+	found := ""
+	for _, dir := range []string{"lib/mysql/plugin", "lib/plugin", "lib64/mysql/plugin"} {
+		if p := filepath.Join(s.basedir, dir); isDir(p) {
+			found = p
+			break
+		}
+	}
+	if s.Tree != "" || s.Flavor != gtid.MariaDB || found != "" && exists(filepath.Join(found, "auth_ed25519.so")) {
+		return found
+	}
+	for _, cache := range cacheDirs() {
+		dir := filepath.Join(cache, "plugins-mariadb")
+		version, err := os.ReadFile(filepath.Join(dir, "version"))
+		if err == nil && strings.Contains(string(version), ":"+s.Version) {
+			return filepath.Join(dir, "plugin")
+		}
+	}
+	return found
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func isDir(path string) bool {
