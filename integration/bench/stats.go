@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"time"
+)
+
+// figures are what one slice of time, or the median of several, gives. A figure
+// that was not measured is NaN.
+type figures struct {
+	Rate      float64 // units per second
+	P95       float64 // ms
+	CPU       float64 // of the proxy, µs per unit
+	User      float64 // of CPU, in the proxy's own code
+	Memory    float64 // of the proxy, bytes: resident, or of one idle session
+	Followers float64 // share of the SELECTs that the followers ran, of 1
+}
+
+func noFigures() figures {
+	n := math.NaN()
+	return figures{n, n, n, n, n, n}
+}
+
+// number is null in JSON where there is none.
+type number float64
+
+func (n number) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+func (f figures) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Rate, P95, CPU, User, Memory, Followers number
+	}{
+		number(f.Rate), number(f.P95), number(f.CPU), number(f.User), number(f.Memory), number(f.Followers),
+	})
+}
+
+// median is the median of each figure.
+func median(all []figures) figures {
+	pick := func(f func(*figures) float64) float64 {
+		v := make([]float64, len(all))
+		for i := range all {
+			v[i] = f(&all[i])
+		}
+		return medianOf(v)
+	}
+	return figures{
+		Rate:      pick(func(f *figures) float64 { return f.Rate }),
+		P95:       pick(func(f *figures) float64 { return f.P95 }),
+		CPU:       pick(func(f *figures) float64 { return f.CPU }),
+		User:      pick(func(f *figures) float64 { return f.User }),
+		Memory:    pick(func(f *figures) float64 { return f.Memory }),
+		Followers: pick(func(f *figures) float64 { return f.Followers }),
+	}
+}
+
+// medianOf is the middle value, or the mean of the two in the middle; NaN for
+// none, and where one is NaN.
+func medianOf(v []float64) float64 {
+	if len(v) == 0 || slices.ContainsFunc(v, math.IsNaN) {
+		return math.NaN()
+	}
+	s := slices.Sorted(slices.Values(v))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// percentile95 is the smallest value that 95 of 100 are not above; 0 for none.
+func percentile95(v []time.Duration) time.Duration {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	return s[(len(s)*95+99)/100-1]
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/bellwetherdb/bellwether/internal/sandbox"
+)
+
+// load is what a client has seen of a slice of time.
+type load struct {
+	units   float64 // queries, MB or connections
+	elapsed time.Duration
+	p95     time.Duration // of a query, a result, or a connection with its query; 0: not measured
+}
+
+// sysbenchRun is one of sysbench's own tests.
+type sysbenchRun struct {
+	test    string
+	threads int
+	args    []string
+}
+
+func (s sysbenchRun) run(ctx context.Context, b *bench, addr string, slice time.Duration) (load, error) {
+	args := append([]string{
+		fmt.Sprint("--threads=", s.threads), fmt.Sprint("--time=", int(slice.Seconds())),
+		"--percentile=95", "--rand-type=uniform",
+	}, s.args...)
+	out, err := runSysbench(ctx, addr, s.test, b.options.tableSize, "run", args...)
+	if err != nil {
+		return load{}, err
+	}
+	return parseSysbench(out)
+}
+
+func runSysbench(ctx context.Context, addr, test string, rows int, command string, args ...string) (string, error) {
+	program, err := find("sysbench")
+	if err != nil {
+		return "", fmt.Errorf("%w: run `make setup-bench`", err)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	all := append([]string{
+		test, "--mysql-host=" + host, "--mysql-port=" + port, "--mysql-db=" + sandbox.AppSchema,
+		"--mysql-user=" + sandbox.AppAccount.User, "--mysql-password=" + sandbox.AppAccount.Password,
+		"--tables=1", fmt.Sprint("--table-size=", rows),
+	}, args...)
+	out, err := exec.CommandContext(ctx, program, append(all, command)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("sysbench %s: %w\n%s", test, err, out)
+	}
+	return string(out), nil
+}
+
+var (
+	sysbenchQueries = regexp.MustCompile(`(?m)^\s+total:\s+(\d+)$`)
+	sysbenchTime    = regexp.MustCompile(`(?m)^\s+total time:\s+([\d.]+)s$`)
+	sysbenchP95     = regexp.MustCompile(`(?m)^\s+95th percentile:\s+([\d.]+)$`)
+)
+
+// parseSysbench reads the report of sysbench 1.0.
+func parseSysbench(out string) (load, error) {
+	var v [3]float64
+	for i, re := range []*regexp.Regexp{sysbenchQueries, sysbenchTime, sysbenchP95} {
+		m := re.FindStringSubmatch(out)
+		if m == nil {
+			return load{}, fmt.Errorf("sysbench's report lacks %s:\n%s", re, out)
+		}
+		n, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			return load{}, err
+		}
+		v[i] = n
+	}
+	if v[0] == 0 {
+		return load{}, errors.New("sysbench ran no query")
+	}
+	return load{
+		units:   v[0],
+		elapsed: time.Duration(v[1] * float64(time.Second)),
+		p95:     time.Duration(v[2] * float64(time.Millisecond)),
+	}, nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// clients run queries against addr for a slice of time.
+type clients interface {
+	run(ctx context.Context, b *bench, addr string, slice time.Duration) (load, error)
+}
+
+var (
+	_ clients = sysbenchRun{}
+	_ clients = connectRun{}
+	_ clients = bulkRun{}
+)
+
+// workload is one row of the report's table.
+type workload struct {
+	name  string
+	title string
+	unit  string  // what rates and CPU are counted by
+	goal  float64 // of Bellwether's CPU to HAProxy's, at most; 0: none
+	long  bool    // not in the short form
+
+	clients clients // or:
+	idle    *idleRun
+}
+
+const (
+	text   = "--db-ps-mode=disable"
+	binary = "--db-ps-mode=auto"
+)
+
+// workloads are those that the options ask for, in the order in which they run.
+func workloads(o options) []workload {
+	bench := func(test string, threads int, args ...string) clients {
+		return sysbenchRun{test: test, threads: threads, args: args}
+	}
+	const point, ro, rw = "oltp_point_select", "oltp_read_only", "oltp_read_write"
+	all := []workload{
+		{name: "point-text-16", title: "point select, text, 16 threads", unit: "query", goal: 1.15, clients: bench(point, 16, text)},
+		{name: "point-binary-16", title: "point select, binary, 16 threads", unit: "query", goal: 1.15, clients: bench(point, 16, binary)},
+		{name: "point-text-256", title: "point select, text, 256 threads", unit: "query", goal: 1.15, clients: bench(point, 256, text)},
+		{name: "point-binary-256", title: "point select, binary, 256 threads", unit: "query", goal: 1.15, long: true, clients: bench(point, 256, binary)},
+		{name: "read-only-text", title: "read-only, no transaction, text, 16 threads", unit: "query", goal: 1.15, clients: bench(ro, 16, text, "--skip-trx=on")},
+		{name: "read-only-binary", title: "read-only, no transaction, binary, 16 threads", unit: "query", goal: 1.15, long: true, clients: bench(ro, 16, binary, "--skip-trx=on")},
+		{name: "read-write-text", title: "read-write transactions, text, 16 threads", unit: "query", goal: 1.15, clients: bench(rw, 16, text)},
+		{name: "read-write-binary", title: "read-write transactions, binary, 16 threads", unit: "query", goal: 1.15, long: true, clients: bench(rw, 16, binary)},
+		{name: "bulk", title: "10 MB result, 50,000 rows", unit: "MB", goal: 1.3, clients: bulkRun{}},
+		{name: "connect", title: "connect, query, disconnect, 8 clients", unit: "cycle", goal: 0.75, clients: connectRun{clients: 8}},
+		idle(1000, false), idle(1000, true), idle(5000, false), idle(5000, true),
+	}
+	return slices.DeleteFunc(all, func(w workload) bool {
+		return o.short && w.long || !o.only.MatchString(w.name)
+	})
+}
+
+func idle(sessions int, follower bool) workload {
+	w := workload{
+		name: fmt.Sprint("idle-", sessions), title: fmt.Sprint(sessions, " idle sessions after a query on the leader"),
+		unit: "session", long: sessions > 1000, idle: &idleRun{sessions: sessions, follower: follower},
+	}
+	if follower {
+		w.name += "-follower"
+		w.title += " and one on a follower"
+	}
+	return w
+}
+
+// measure runs the workload against each target in turn, round after round.
+func (w workload) measure(ctx context.Context, b *bench) *result {
+	res := newResult(w, b)
+	if w.idle != nil {
+		w.idle.measure(ctx, b, res)
+		return res
+	}
+	if !b.options.short {
+		for _, t := range b.targets { // caches, pools, the servers' threads
+			if _, err := w.clients.run(ctx, b, t.addr, time.Second); err != nil {
+				res.fail(t, err)
+			}
+		}
+	}
+	for range b.options.rounds {
+		for _, t := range b.targets {
+			if ctx.Err() != nil {
+				return res
+			}
+			f, err := w.slice(ctx, b, t)
+			if err != nil {
+				res.fail(t, err)
+				continue
+			}
+			res.add(t, f)
+		}
+	}
+	return res
+}
+
+// slice measures one target once, the followers being where the leader is.
+func (w workload) slice(ctx context.Context, b *bench, t *target) (figures, error) {
+	f := noFigures()
+	if err := b.servers.cluster.WaitReplicated(ctx); err != nil {
+		return f, err
+	}
+	leader0, followers0, err := b.servers.selects(ctx)
+	if err != nil {
+		return f, err
+	}
+	before, err := t.usage()
+	if err != nil {
+		return f, err
+	}
+	l, err := w.clients.run(ctx, b, t.addr, b.options.slice)
+	if err != nil {
+		return f, err
+	}
+	after, err := t.usage()
+	if err != nil {
+		return f, err
+	}
+	leader1, followers1, err := b.servers.selects(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.Rate = l.units / l.elapsed.Seconds()
+	f.P95 = float64(l.p95) / float64(time.Millisecond)
+	f.Followers = (followers1 - followers0) / (followers1 - followers0 + leader1 - leader0)
+	if t.proxy != nil {
+		f.User = microseconds(after.user-before.user) / l.units
+		f.CPU = microseconds(after.user-before.user+after.system-before.system) / l.units
+		f.Memory = after.memory
+	}
+	return f, nil
+}
+
+// usage is what a target's process has used; nothing for a direct connection.
+type usage struct {
+	user, system time.Duration
+	memory       float64 // bytes, resident
+}
+
+func (t *target) usage() (u usage, err error) {
+	if t.proxy == nil {
+		return usage{memory: math.NaN()}, nil
+	}
+	if u.user, u.system, err = cpuTime(t.proxy.PID()); err != nil {
+		return u, fmt.Errorf("%s: %w", t.name, err)
+	}
+	u.memory, err = residentMemory(t.proxy.PID())
+	return u, err
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
