@@ -20,7 +20,6 @@ func allKeys(t *testing.T) []string {
 	var walk func(typ reflect.Type, path string)
 	walk = func(typ reflect.Type, path string) {
 		for f := range typ.Fields() {
-			f := f
 			tag := f.Tag.Get("yaml")
 			elem := f.Type
 			if elem.Kind() == reflect.Slice {

@@ -42,7 +42,6 @@ func suggestKey(key, path string, t reflect.Type) string {
 func findKey(key string, t reflect.Type, path string) []string {
 	var found []string
 	for f := range t.Fields() {
-		f := f
 		tag := f.Tag.Get("yaml")
 		switch tag {
 		case "", "-":
