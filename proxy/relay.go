@@ -114,8 +114,10 @@ func (s *session) relay(b *backend, cmd wire.Command, request []byte) (answer, e
 			return a, err
 		}
 		if done {
-			a.status, a.rows = uint16(sc.Status()), sc.Rows()
-			b.status = a.status
+			if sc.HasStatus() {
+				b.status = uint16(sc.Status())
+			}
+			a.status, a.rows = b.status, sc.Rows()
 			return a, nil
 		}
 		w = copy(buf, buf[r:w])

@@ -245,7 +245,7 @@ func (s *Scanner) eofPacket(p []byte) bool {
 		return false
 	}
 	s.warnings = binary.LittleEndian.Uint16(p[1:])
-	s.status = Status(binary.LittleEndian.Uint16(p[3:]))
+	s.status, s.told = Status(binary.LittleEndian.Uint16(p[3:])), true
 	return true
 }
 
@@ -262,7 +262,7 @@ func (s *Scanner) okPacket(p []byte) bool {
 	if len(p)-at < 4 {
 		return false
 	}
-	s.status = Status(binary.LittleEndian.Uint16(p[at:]))
+	s.status, s.told = Status(binary.LittleEndian.Uint16(p[at:])), true
 	s.warnings = binary.LittleEndian.Uint16(p[at+2:])
 	return true
 }

@@ -87,6 +87,8 @@ type Scanner struct {
 	// cont: the next packet continues one of MaxPayload bytes.
 	cont bool
 	more bool
+	// told: a packet of the response held a server status.
+	told bool
 	// noMeta: the definitions of a prepared statement are left out.
 	noMeta bool
 	// noCursor: the client asked for none.
@@ -148,8 +150,14 @@ func (s *Scanner) More() bool { return s.more }
 // Seq is the sequence number of the packet seen last.
 func (s *Scanner) Seq() byte { return s.seq }
 
-// Status is the server status seen last in the response.
+// Status is the server status seen last in the response. Some responses hold
+// none, see HasStatus.
 func (s *Scanner) Status() Status { return s.status }
+
+// HasStatus tells whether the response held a server status. An error holds none,
+// nor do the answers to COM_STATISTICS and, where there is no EOF after the
+// definitions, to COM_STMT_PREPARE: the status is then what it was before.
+func (s *Scanner) HasStatus() bool { return s.told }
 
 // Warnings is the number of warnings seen last in the response.
 func (s *Scanner) Warnings() uint16 { return s.warnings }

@@ -411,6 +411,35 @@ func TestScannerState(t *testing.T) {
 	}
 }
 
+// TestScannerHasStatus: an answer without a status says nothing of transactions.
+func TestScannerHasStatus(t *testing.T) {
+	dep := ClientProtocol41 | ClientDeprecateEOF
+	for _, c := range []struct {
+		name   string
+		cmd    Command
+		stream []byte
+		want   bool
+	}{
+		{"prepared", ComStmtPrepare, AppendStmtPrepareOK(nil, 1, &StmtPrepareOK{ID: 1}, dep), false},
+		{"statistics", ComStatistics, append([]byte{6, 0, 0, 1}, "Uptime"...), false},
+		{"error", ComQuery, AppendErr(nil, 1, &Err{Code: 1064, State: "42000", Message: "no"}, dep), false},
+		{"no flag set", ComQuery, AppendOK(nil, 1, &OK{}, dep), true},
+	} {
+		var sc Scanner
+		sc.Begin(c.cmd, dep)
+		for !sc.Done() {
+			forward, ev := sc.Scan(c.stream)
+			if ev == EvMore && forward == 0 || ev == EvMalformed {
+				t.Fatalf("%s: %s", c.name, ev)
+			}
+			c.stream = c.stream[forward+sc.Size():]
+		}
+		if got := sc.HasStatus(); got != c.want {
+			t.Errorf("%s: has a status: %t, want %t", c.name, got, c.want)
+		}
+	}
+}
+
 // TestScannerBeginExecute: the flag of a cursor ends a result only where the
 // client asked for one.
 func TestScannerBeginExecute(t *testing.T) {
