@@ -130,6 +130,19 @@ func TestParseSysbench(t *testing.T) {
 	}
 }
 
+func TestWatchedOutput(t *testing.T) {
+	calls := 0
+	o := &watchedOutput{line: []byte("\nThreads started!\n"), seen: func() { calls++ }}
+	for i, part := range []string{"Initializing\nThreads st", "arted!", "\n\nSQL", " statistics:\nThreads started!\n"} {
+		if n, err := o.Write([]byte(part)); n != len(part) || err != nil {
+			t.Fatalf("wrote %d, %v", n, err)
+		}
+		if want := min(max(i-1, 0), 1); calls != want {
+			t.Errorf("%d calls after part %d, want %d", calls, i, want)
+		}
+	}
+}
+
 func TestMedianOf(t *testing.T) {
 	for _, tt := range []struct {
 		in   []float64

@@ -63,7 +63,7 @@ func pointSelect(rows int) string {
 // connectRun is clients that connect, run one query and disconnect, again and again.
 type connectRun struct{ clients int }
 
-func (r connectRun) run(ctx context.Context, b *bench, addr string, slice time.Duration) (load, error) {
+func (r connectRun) run(ctx context.Context, b *bench, addr string, slice time.Duration, connected func()) (load, error) {
 	dial, err := connector(addr)
 	if err != nil {
 		return load{}, err
@@ -76,6 +76,7 @@ func (r connectRun) run(ctx context.Context, b *bench, addr string, slice time.D
 		_, err = query(ctx, c, pointSelect(b.options.tableSize))
 		return errors.Join(err, c.Close())
 	}
+	connected() // the connections are what is measured
 	begin := time.Now()
 	took := make([][]time.Duration, r.clients)
 	var g errgroup.Group
@@ -99,7 +100,7 @@ func (r connectRun) run(ctx context.Context, b *bench, addr string, slice time.D
 // bulkRun reads the 10 MB of the table bulk on one connection, again and again.
 type bulkRun struct{}
 
-func (bulkRun) run(ctx context.Context, _ *bench, addr string, slice time.Duration) (load, error) {
+func (bulkRun) run(ctx context.Context, _ *bench, addr string, slice time.Duration, connected func()) (load, error) {
 	dial, err := connector(addr)
 	if err != nil {
 		return load{}, err
@@ -108,6 +109,7 @@ func (bulkRun) run(ctx context.Context, _ *bench, addr string, slice time.Durati
 	if err != nil {
 		return load{}, err
 	}
+	connected()
 	begin := time.Now()
 	size := 0
 	var took []time.Duration

@@ -50,7 +50,7 @@ func startServers(ctx context.Context, dir string, rows int) (*servers, error) {
 
 // load makes sysbench's table and bulk, whose rows are 10 MB together.
 func (s *servers) load(ctx context.Context, rows int) error {
-	if _, err := runSysbench(ctx, s.cluster.Leader.Addr(), "oltp_read_only", rows, "prepare"); err != nil {
+	if _, err := runSysbench(ctx, s.cluster.Leader.Addr(), "oltp_read_only", rows, nil, "prepare"); err != nil {
 		return err
 	}
 	for _, q := range []string{

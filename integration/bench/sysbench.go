@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,19 +28,21 @@ type sysbenchRun struct {
 	args    []string
 }
 
-func (s sysbenchRun) run(ctx context.Context, b *bench, addr string, slice time.Duration) (load, error) {
+func (s sysbenchRun) run(ctx context.Context, b *bench, addr string, slice time.Duration, connected func()) (load, error) {
 	args := append([]string{
 		fmt.Sprint("--threads=", s.threads), fmt.Sprint("--time=", int(slice.Seconds())),
 		"--percentile=95", "--rand-type=uniform",
 	}, s.args...)
-	out, err := runSysbench(ctx, addr, s.test, b.options.tableSize, "run", args...)
+	out, err := runSysbench(ctx, addr, s.test, b.options.tableSize, connected, "run", args...)
 	if err != nil {
 		return load{}, err
 	}
 	return parseSysbench(out)
 }
 
-func runSysbench(ctx context.Context, addr, test string, rows int, command string, args ...string) (string, error) {
+// runSysbench returns what sysbench prints. connected is called when all its
+// threads have their connections and the clock starts.
+func runSysbench(ctx context.Context, addr, test string, rows int, connected func(), command string, args ...string) (string, error) {
 	program, err := find("sysbench")
 	if err != nil {
 		return "", fmt.Errorf("%w: run `make setup-bench`", err)
@@ -53,11 +56,29 @@ func runSysbench(ctx context.Context, addr, test string, rows int, command strin
 		"--mysql-user=" + sandbox.AppAccount.User, "--mysql-password=" + sandbox.AppAccount.Password,
 		"--tables=1", fmt.Sprint("--table-size=", rows),
 	}, args...)
-	out, err := exec.CommandContext(ctx, program, append(all, command)...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("sysbench %s: %w\n%s", test, err, out)
+	cmd := exec.CommandContext(ctx, program, append(all, command)...)
+	out := &watchedOutput{line: []byte("\nThreads started!\n"), seen: connected}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("sysbench %s: %w\n%s", test, err, out.text)
 	}
-	return string(out), nil
+	return string(out.text), nil
+}
+
+// watchedOutput keeps what is written, and calls seen when line is in it.
+type watchedOutput struct {
+	text []byte
+	line []byte
+	seen func()
+}
+
+func (o *watchedOutput) Write(p []byte) (int, error) {
+	o.text = append(o.text, p...)
+	if o.seen != nil && bytes.Contains(o.text, o.line) {
+		o.seen()
+		o.seen = nil
+	}
+	return len(p), nil
 }
 
 var (

@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"time"
 )
 
-// clients run queries against addr for a slice of time.
+// clients run queries against addr for a slice of time. They call connected
+// once, when they have their connections: what the proxy has used by then is
+// not counted, as logging in would weigh much in a short slice.
 type clients interface {
-	run(ctx context.Context, b *bench, addr string, slice time.Duration) (load, error)
+	run(ctx context.Context, b *bench, addr string, slice time.Duration, connected func()) (load, error)
 }
 
 var (
@@ -81,7 +84,7 @@ func (w workload) measure(ctx context.Context, b *bench) *result {
 	}
 	if !b.options.short {
 		for _, t := range b.targets { // caches, pools, the servers' threads
-			if _, err := w.clients.run(ctx, b, t.addr, time.Second); err != nil {
+			if _, err := w.clients.run(ctx, b, t.addr, time.Second, func() {}); err != nil {
 				res.fail(t, err)
 			}
 		}
@@ -112,12 +115,10 @@ func (w workload) slice(ctx context.Context, b *bench, t *target) (figures, erro
 	if err != nil {
 		return f, err
 	}
-	before, err := t.usage()
-	if err != nil {
-		return f, err
-	}
-	l, err := w.clients.run(ctx, b, t.addr, b.options.slice)
-	if err != nil {
+	var before usage
+	usageErr := errors.New("the clients never said that they are connected")
+	l, err := w.clients.run(ctx, b, t.addr, b.options.slice, func() { before, usageErr = t.usage() })
+	if err := errors.Join(err, usageErr); err != nil {
 		return f, err
 	}
 	after, err := t.usage()
