@@ -65,6 +65,7 @@ func (j *judge) become(m *member) {
 	j.epoch++
 	for _, o := range j.members {
 		o.followed, o.quietSince = false, time.Time{}
+		o.hasServed = false // whoever follows the new leader serves at once: nothing was wrong with it
 	}
 	j.clock = leaderClock{}
 	j.past.add(m.obs.Committed, m.obs.Sent, m.obs.Received)
