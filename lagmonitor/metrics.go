@@ -29,7 +29,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		leader:   gauge("node_leader", "Whether the node is the leader (1) or not (0)."),
 		lag:      gauge("node_lag_seconds", "How far the follower is behind the leader. NaN when unknown."),
 		lagTx:    gauge("node_lag_transactions", "Transactions of the leader that the follower has not applied. NaN when unknown."),
-		errant:   gauge("node_errant_transactions", "Transactions that the follower committed itself and the leader lacks (MySQL)."),
+		errant:   gauge("node_errant_transactions", "Transactions that the follower committed itself and the leader lacks."),
 		probes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "bellwether", Name: "node_probe_duration_seconds", Help: "Time of a probe that was answered.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12),

@@ -157,11 +157,16 @@ func (j *judge) patience() time.Duration {
 }
 
 // errant counts the transactions that a follower made itself and the leader
-// lacks. On MariaDB a position does not tell.
+// lacks. On MariaDB, whose positions are single numbers, they show only until
+// the leader has passed that number.
 func errant(m *member, past *history) uint64 {
 	newest, ok := past.newest()
-	if !ok || m.obs.Flavor != gtid.MySQL || m.obs.UUID == "" {
+	if !ok {
 		return 0
 	}
-	return m.obs.Applied.Subtract(newest.position).OfSource(m.obs.UUID).Count()
+	own := m.obs.Committed.Subtract(m.obs.Applied) // MariaDB: gtid_current_pos is ahead by own transactions only
+	if m.obs.Flavor == gtid.MySQL {
+		own = m.obs.Applied.OfSource(m.obs.UUID)
+	}
+	return own.Subtract(newest.position).Count()
 }
