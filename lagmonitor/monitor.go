@@ -39,7 +39,17 @@ type Monitor struct {
 	told    string               // the conflict as last logged
 
 	observations chan Observation
+	// open connects to a node; tests put their own in.
+	open func(*Config, *NodeConfig) (asker, error)
 }
+
+// asker asks one node, from one goroutine.
+type asker interface {
+	probe(ctx context.Context) Observation
+	close()
+}
+
+var _ asker = (*prober)(nil)
 
 // running is a goroutine of the Monitor.
 type running struct {
@@ -74,6 +84,7 @@ func New(cfg Config, store *topology.Store, log *slog.Logger, reg prometheus.Reg
 		probers: map[string]*running{}, removed: map[string]time.Time{}, shown: map[string]verdict{},
 		observations: make(chan Observation),
 	}
+	m.open = func(cfg *Config, n *NodeConfig) (asker, error) { return newProber(cfg, n, m.log) }
 	m.publish(m.base)
 	return m, nil
 }
@@ -174,11 +185,11 @@ func (m *Monitor) start(ctx context.Context) error {
 		if m.probers[name] != nil {
 			continue
 		}
-		p, err := newProber(&common, &n, m.log)
+		p, err := m.open(&common, &n)
 		if err != nil {
 			return fmt.Errorf("node %s: %w", name, err)
 		}
-		r := m.spawn(ctx, common, n, func(ctx context.Context) { m.probeLoop(ctx, p, common.Interval) })
+		r := m.spawn(ctx, common, n, func(ctx context.Context) { m.probeLoop(ctx, name, p, common.Interval) })
 		m.probers[name] = r
 	}
 	return m.startHeart(ctx, common)
@@ -215,7 +226,7 @@ func (m *Monitor) spawn(ctx context.Context, cfg Config, n NodeConfig, loop func
 // probeLoop probes at once and then every interval. Followers are asked half an
 // interval after the leader: asked at the same moment, they would seem to lack
 // what is just being committed.
-func (m *Monitor) probeLoop(ctx context.Context, p *prober, interval time.Duration) {
+func (m *Monitor) probeLoop(ctx context.Context, node string, p asker, interval time.Duration) {
 	defer p.close()
 	for {
 		o := p.probe(ctx)
@@ -227,7 +238,7 @@ func (m *Monitor) probeLoop(ctx context.Context, p *prober, interval time.Durati
 		case m.observations <- o:
 		}
 		phase := interval / 2
-		if l := m.store.Load().Leader; l != nil && l.Name == p.node {
+		if l := m.store.Load().Leader; l != nil && l.Name == node {
 			phase = 0
 		}
 		if !sleep(ctx, untilNext(time.Since(m.base), interval, phase)) {
