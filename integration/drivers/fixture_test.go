@@ -97,6 +97,9 @@ func start(t *testing.T, o cluster.Options, overrides ...string) *fixture {
 	f.WaitReplicated(t)
 	f.proxy = cluster.StartProxy(t, f.Cluster, append([]string{
 		fmt.Sprintf("listen: {tls: {cert: %q, key: %q}}", f.Certs.ServerCert, f.Certs.ServerKey),
+		// Programs wait for the followers themselves; a busy machine must not
+		// send their reads to the leader.
+		"routing: {max_lag: 5m}",
 	}, overrides...)...)
 	f.targets = []target{newTarget(t, "direct", f.Leader().DirectAddr()), newTarget(t, "proxy", f.proxy.Addr)}
 	f.targets[1].proxied = true

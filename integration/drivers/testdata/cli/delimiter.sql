@@ -1,0 +1,32 @@
+-- A file with DELIMITER, as migrations and dumps have them.
+DROP TABLE IF EXISTS cli_log;
+CREATE TABLE cli_log (id INT AUTO_INCREMENT PRIMARY KEY, word VARCHAR(40)) ENGINE=InnoDB;
+DELIMITER //
+CREATE PROCEDURE cli_fill(IN n INT)
+BEGIN
+  DECLARE i INT DEFAULT 0;
+  WHILE i < n DO
+    INSERT INTO cli_log (word) VALUES (CONCAT('word; ', i));
+    SET i = i + 1;
+  END WHILE;
+  SELECT COUNT(*) AS filled FROM cli_log;
+END//
+CREATE FUNCTION cli_double(n INT) RETURNS INT DETERMINISTIC
+BEGIN
+  RETURN n * 2;
+END//
+CREATE TRIGGER cli_trim BEFORE INSERT ON cli_log FOR EACH ROW
+BEGIN
+  SET NEW.word = UPPER(NEW.word);
+END//
+CREATE EVENT cli_event ON SCHEDULE EVERY 1 YEAR STARTS '2040-01-01 00:00:00' DO
+BEGIN
+  DELETE FROM cli_log;
+END//
+DELIMITER ;
+CALL cli_fill(5);
+BEGIN;
+SELECT cli_double(21) AS answer;
+SELECT id, word FROM cli_log ORDER BY id;
+ROLLBACK;
+CREATE VIEW cli_view AS SELECT id, word FROM cli_log WHERE id > 2;
