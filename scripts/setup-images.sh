@@ -17,6 +17,8 @@ docker version >/dev/null 2>&1 || {
 	echo "setup: no Docker engine answers (docker version fails); container tests will be skipped" >&2
 	exit 1
 }
+# The faults on containers need these on the host.
+scripts/setup-packages.sh iproute2 iptables util-linux
 as_root=""
 [ "$(id -u)" -eq 0 ] || as_root="sudo"
 
@@ -29,6 +31,7 @@ build() { # flavor version suite packages
 		echo "setup: image $image is there"
 		return
 	fi
+	old=$(docker image inspect -f '{{.Id}}' "$image" 2>/dev/null || true)
 	scripts/setup-packages.sh mmdebstrap
 	mkdir -p .cache
 	tmp=$(cd .cache && pwd)/image-$flavor-$version.tmp.$$
@@ -47,6 +50,7 @@ build() { # flavor version suite packages
 		--change "LABEL bellwether.mark=$mark" --change "EXPOSE 3306" - "$image" >/dev/null
 	$as_root rm -rf "$tmp"
 	trap - EXIT INT TERM
+	[ -z "$old" ] || docker rmi "$old" >/dev/null 2>&1 || true # in use, perhaps
 	echo "setup: image $image is made"
 }
 

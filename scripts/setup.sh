@@ -2,7 +2,7 @@
 # Sets this machine up.
 #
 #   setup.sh demo   what `make demo` needs: a MariaDB server program
-#   setup.sh        what the tests need too: MariaDB 10.11, clients
+#   setup.sh        what the tests need too: MariaDB 10.11, clients, a C compiler
 #   setup.sh bench  what `make bench` needs too
 #
 # mariadb-server-core brings the program without a system service: nothing is
@@ -25,6 +25,8 @@ demo)
 	;;
 test | bench)
 	scripts/setup-packages.sh mariadb-server-core mariadb-client
+	# Go's race detector is linked by a C compiler.
+	command -v "${CC:-gcc}" >/dev/null || scripts/setup-packages.sh gcc libc6-dev
 	# The version that the tests are written for is Debian 12's.
 	have_mariadb 10.11. || scripts/setup-tree.sh mariadb-10.11 bookworm usr/sbin/mariadbd 10.11 \
 		mariadb-server-core mariadb-client-core mariadb-server
