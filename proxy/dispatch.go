@@ -244,13 +244,17 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	if st.Verb == router.VerbLockTables {
 		s.locks = true
 	}
-	if notable(st) {
+	if notable(st) || st.MayChangeSession {
 		q.SQL = bytes.Clone(q.SQL) // the request's bytes are gone when it is answered
 	}
 	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead)
 	if err == nil {
 		s.noteAfter(ctx, q.SQL, st, &a)
 		s.saw(st, &a)
+		err = s.askHome(q.SQL, st)
+		if err == nil && st.Release && a.code == 0 {
+			return a, errClientEnd // the server has closed the connection
+		}
 	}
 	return a, err
 }
@@ -438,6 +442,7 @@ func (s *session) forgetState() {
 	s.state.forget()
 	s.locks, s.xa = false, false
 	s.temps.Reset()
+	s.asked = nil
 	s.view.TempTables = false
 	s.view.LockedTables = false
 	info := s.srv.cfg.Server()

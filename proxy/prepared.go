@@ -161,6 +161,12 @@ func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *reques
 		return a, err
 	}
 	s.noteAfter(ctx, p.sql, &p.class, &a)
+	if cmd == wire.ComStmtExecute {
+		s.saw(&p.class, &a)
+		if err := s.askHome(p.sql, &p.class); err != nil {
+			return a, err
+		}
+	}
 	return a, s.after(b, &a)
 }
 

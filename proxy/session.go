@@ -65,7 +65,8 @@ type session struct {
 	floor   floor
 	status  uint16 // the server status last told to the client
 	tracked trackList
-	retrack bool // the client changed what is tracked: ask for everything again
+	asked   map[string]bool // variables that statements named as @@name, see ask
+	retrack bool            // the client changed what is tracked: ask for everything again
 	stmts   statements
 	temps   router.TempTables
 	xa      bool // an XA transaction is open on the home connection

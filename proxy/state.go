@@ -69,6 +69,20 @@ func (st *sessionState) use(schema string) {
 	st.schema = schema
 }
 
+// namesVariable stands for SET NAMES ... COLLATE, which chooses more than can be
+// said by variables: the collation of results. Its value is the collation.
+const namesVariable = "names"
+
+// has says whether a variable was last told to have that value.
+func (st *sessionState) has(name, value string) bool {
+	for _, v := range st.vars {
+		if v.name == name {
+			return v.value == value
+		}
+	}
+	return false
+}
+
 // forget drops everything, as COM_RESET_CONNECTION and COM_CHANGE_USER do.
 func (st *sessionState) forget() {
 	st.vars = nil
@@ -91,6 +105,11 @@ func (st *sessionState) since(v uint64) string {
 			sql.WriteString("SET ")
 		} else {
 			sql.WriteByte(',')
+		}
+		if x.name == namesVariable {
+			charset, _, _ := strings.Cut(x.value, "_")
+			sql.WriteString("NAMES " + charset + " COLLATE " + x.value)
+			continue
 		}
 		sql.WriteString("SESSION ")
 		sql.WriteString(x.name)

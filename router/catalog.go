@@ -1,6 +1,9 @@
 package router
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Routine is a stored routine, as information_schema.routines gives it.
 type Routine struct {
@@ -27,6 +30,7 @@ type Catalog struct {
 	// foreignViews: one of them has a name beyond ASCII, whose case is not
 	// folded here: any such name is taken for it.
 	foreignViews bool
+	assigns      []string // variables that routines name as @@name
 }
 
 type routineState uint8
@@ -122,6 +126,7 @@ func NewCatalog(routines []Routine, views []View) *Catalog {
 	// fixed point.
 	safe := make([]bool, len(routines))
 	for i := range routines {
+		c.assigns = assigned(routines[i].Body, c.assigns)
 		safe[i] = declaredHarmless(&routines[i])
 	}
 	unsafe := make([]bool, len(views))
@@ -273,4 +278,40 @@ func forbiddenInBody(w *word) bool {
 		return true
 	}
 	return false
+}
+
+// Assigns returns the system variables that stored routines name as @@name, in
+// lower case: what a CALL may change without the server's trackers telling.
+func (c *Catalog) Assigns() []string {
+	if c == nil {
+		return nil
+	}
+	return c.assigns
+}
+
+// assigned collects the variables that a body names as @@name.
+func assigned(body string, into []string) []string {
+	for {
+		_, rest, ok := strings.Cut(body, "@@")
+		if !ok {
+			return into
+		}
+		n := 0
+		for n < len(rest) && isIdentByte(rest[n]) {
+			n++
+		}
+		name := strings.ToLower(rest[:n])
+		body = rest[n:]
+		switch name {
+		case "", "global", "session", "local":
+			continue
+		}
+		if !slices.Contains(into, name) {
+			into = append(into, name)
+		}
+	}
+}
+
+func isIdentByte(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }

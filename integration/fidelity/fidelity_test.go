@@ -73,7 +73,7 @@ func load(t *testing.T) []corpus.Script {
 	}
 	var out []corpus.Script
 	for i, s := range scripts {
-		if i%share == 0 || s.Source == ownSource {
+		if !testing.Short() && i%share == 0 || s.Source == ownSource {
 			out = append(out, s)
 		}
 	}
@@ -158,7 +158,25 @@ func describe(a, other *result) string {
 }
 
 func same(a, b *result) bool {
-	return (a.err == nil) == (b.err == nil) && bytes.Equal(a.answer, b.answer)
+	return (a.err == nil) == (b.err == nil) && (bytes.Equal(a.answer, b.answer) || bytes.Equal(sorted(a.answer), sorted(b.answer)))
+}
+
+// sorted brings an OK packet's session state into an order: the servers keep it in
+// a hash, whose order depends on what else is tracked.
+func sorted(answer []byte) []byte {
+	var ok wire.OK
+	caps := wire.ClientProtocol41 | wire.ClientSessionTrack
+	if len(answer) < wire.HeaderLen || answer[wire.HeaderLen] != wire.HeaderOK || wire.DecodeOK(answer[wire.HeaderLen:], caps, &ok) != nil {
+		return nil
+	}
+	var entries []string
+	var e wire.StateEntry
+	for r := wire.NewStateReader(ok.State); r.Next(&e); {
+		entries = append(entries, string(wire.AppendStateEntry(nil, &e)))
+	}
+	slices.Sort(entries)
+	ok.State = []byte(strings.Join(entries, ""))
+	return wire.AppendOK(nil, answer[3], &ok, caps)
 }
 
 // pass runs the script once against one address, in schemas made anew.
@@ -255,10 +273,10 @@ func awaitFollower(c *rawclient.Client) {
 func (r *run) report() {
 	stats := r.stats()
 	r.t.Logf("%d answers compared, %d differ, %d are never the same twice; statements by target %v", r.compared, r.differ, r.unstable, stats)
-	if r.compared < 2000 {
+	if r.compared < 2000 && !testing.Short() {
 		r.t.Errorf("only %d answers were compared", r.compared)
 	}
-	if stats["follower"] < 200 {
+	if stats["follower"] < 200 && !testing.Short() {
 		r.t.Errorf("only %d statements ran on followers: the comparison shows little", stats["follower"])
 	}
 }

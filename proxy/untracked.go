@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/bellwetherdb/bellwether/internal/wire"
+	"github.com/bellwetherdb/bellwether/router"
+)
+
+// The trackers do not tell everything. MariaDB (10.11 and 11.8) says nothing of
+// SET @@name = value, though it does of SET name, SET SESSION name and SET
+// @@session.name. And no server tells the collation that SET NAMES ... COLLATE
+// chose. So what statements name in that way is asked for after they ran.
+
+// maxAsked bounds the names that are remembered for a session.
+const maxAsked = 64
+
+// mention remembers the variables that a text names as @@name, in strings too:
+// the text of a PREPARE can be in one.
+func (s *session) mention(sql []byte) {
+	for {
+		at := bytes.Index(sql, []byte("@@"))
+		if at < 0 {
+			return
+		}
+		sql = sql[at+2:]
+		n := 0
+		for n < len(sql) && isNameByte(sql[n]) {
+			n++
+		}
+		name := string(bytes.ToLower(sql[:n]))
+		switch name {
+		case "", "global", "session", "local", "persist", "persist_only":
+			continue
+		}
+		if s.asked == nil {
+			s.asked = make(map[string]bool)
+		}
+		if len(s.asked) < maxAsked {
+			s.asked[name] = true
+		}
+	}
+}
+
+func isNameByte(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// ask brings up to date what a statement may have changed without a tracker
+// telling.
+func (s *session) ask(b *backend, sql []byte, st *router.Statement) error {
+	if st.Class == router.ClassRead || !(st.Verb == router.VerbSet || st.Opaque || st.Multi || st.UsesPrepareSQL) {
+		return nil
+	}
+	s.mention(sql)
+	for _, name := range s.srv.cfg.Routines().Assigns() {
+		if st.Opaque {
+			s.mention([]byte("@@" + name))
+		}
+	}
+	for name := range s.asked {
+		if stays[name] {
+			continue
+		}
+		value, err := s.variable(b, name)
+		if err != nil {
+			return err
+		}
+		if value != nil && !s.state.has(name, *value) {
+			s.state.set(name, *value)
+			s.note(name, *value)
+		}
+	}
+	if !containsFold(sql, "collate") {
+		return nil
+	}
+	collation, err := s.variable(b, "collation_connection")
+	if err != nil || collation == nil {
+		return err
+	}
+	s.state.set("collation_connection", *collation)
+	charset, _, _ := bytes.Cut([]byte(*collation), []byte("_"))
+	if s.state.has("character_set_results", string(charset)) && s.state.has("character_set_client", string(charset)) {
+		s.state.set(namesVariable, *collation)
+	}
+	return nil
+}
+
+// askHome is ask for the home connection; its failure loses the session's state.
+func (s *session) askHome(sql []byte, st *router.Statement) error {
+	if s.home == nil {
+		return nil
+	}
+	if err := s.ask(s.home, sql, st); err != nil {
+		return s.lostHome(err, true)
+	}
+	return nil
+}
+
+// variable asks the home connection for a session variable; nil where there is
+// none of that name.
+func (s *session) variable(b *backend, name string) (*string, error) {
+	value, err := b.queryText("SELECT @@session." + name)
+	var refused *wire.Err
+	switch {
+	case errors.As(err, &refused):
+		return nil, nil //nolint:nilnil // no such variable is an answer
+	case err != nil:
+		return nil, err
+	}
+	return &value, nil
+}
