@@ -67,14 +67,15 @@ func TestCatalogNames(t *testing.T) {
 		{Schema: "a", Name: "json_overlaps", Function: true, DataAccess: "MODIFIES SQL DATA", Body: "RETURN 1"},
 	}, nil)
 	for q, want := range map[string]Reason{
-		"SELECT a.f(1)":                     ReasonRead,
-		"SELECT b.f(1)":                     ReasonUnsafeRoutine,
-		"SELECT f(1)":                       ReasonUnsafeRoutine, // which schema it is in, the text does not say
-		"SELECT g(1)":                       ReasonRead,
-		"SELECT c.g(1)":                     ReasonUnknownFunction,
-		"SELECT c.a.g(1)":                   ReasonUnknownFunction,
-		"SELECT p(1)":                       ReasonUnsafeRoutine,
-		"SELECT h(1)":                       ReasonUnknownFunction,
+		"SELECT a.f(1)":   ReasonRead,
+		"SELECT b.f(1)":   ReasonUnsafeRoutine,
+		"SELECT f(1)":     ReasonUnsafeRoutine, // which schema it is in, the text does not say
+		"SELECT g(1)":     ReasonRead,
+		"SELECT c.g(1)":   ReasonUnknownFunction,
+		"SELECT c.a.g(1)": ReasonUnknownFunction,
+		"SELECT p(1)":     ReasonUnsafeRoutine,
+		"SELECT h(1)":     ReasonUnknownFunction,
+		"SELECT * FROM JSON_TABLE('[1]', '$[*]' COLUMNS (a INT PATH '$')) AS j": ReasonRead,
 		"SELECT COUNT(*)":                   ReasonRead,
 		"SELECT COUNT (*)":                  ReasonUnsafeRoutine,
 		"SELECT MAX (a) FROM t":             ReasonRead,
