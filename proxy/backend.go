@@ -117,15 +117,24 @@ func (b *backend) alive() error {
 // command sends a small command and reads its answer, which must be a single OK
 // or ERR packet. It is for our own commands, not for relayed ones.
 func (b *backend) command(cmd wire.Command, arg string) (wire.OK, error) {
-	pkt := make([]byte, wire.HeaderLen, wire.HeaderLen+1+len(arg))
-	pkt = append(pkt, byte(cmd))
-	pkt = append(pkt, arg...)
-	wire.PutHeader(pkt, len(pkt)-wire.HeaderLen, 0)
-	if _, err := b.conn.Write(pkt); err != nil {
+	if _, err := b.conn.Write(appendCommand(nil, cmd, b.caps, arg)); err != nil {
 		b.broken = true
 		return wire.OK{}, err
 	}
 	return b.readOK()
+}
+
+// appendCommand appends a command of our own. Where query attributes are
+// negotiated, a query without any says so.
+func appendCommand(dst []byte, cmd wire.Command, caps wire.Capability, arg string) []byte {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0, byte(cmd))
+	if cmd == wire.ComQuery && caps.Has(wire.ClientQueryAttributes) {
+		dst = append(dst, 0, 1) // no parameters, in one set
+	}
+	dst = append(dst, arg...)
+	wire.PutHeader(dst[start:], len(dst)-start-wire.HeaderLen, 0)
+	return dst
 }
 
 // readOK reads one packet that must be OK or ERR. A server's refusal comes back
@@ -155,7 +164,7 @@ func (b *backend) readOK() (wire.OK, error) {
 
 // queryText runs a query of our own and returns the first column of its first row.
 func (b *backend) queryText(sql string) (string, error) {
-	if _, err := wire.WritePacket(b.conn, append([]byte{byte(wire.ComQuery)}, sql...), 0); err != nil {
+	if _, err := b.conn.Write(appendCommand(nil, wire.ComQuery, b.caps, sql)); err != nil {
 		b.broken = true
 		return "", err
 	}
@@ -226,12 +235,8 @@ const (
 // reset forgets everything that the last user of the session did, in one round
 // trip: COM_RESET_CONNECTION and the set-up are sent together.
 func (b *backend) reset(mariadb bool) error {
-	sql := b.setUpSQL(mariadb)
-	pkt := make([]byte, 0, 2*wire.HeaderLen+2+len(sql))
-	pkt = append(pkt, 1, 0, 0, 0, byte(wire.ComResetConnection))
-	pkt = append(pkt, 0, 0, 0, 0, byte(wire.ComQuery))
-	wire.PutHeader(pkt[5:], 1+len(sql), 0)
-	pkt = append(pkt, sql...)
+	pkt := appendCommand(nil, wire.ComResetConnection, b.caps, "")
+	pkt = appendCommand(pkt, wire.ComQuery, b.caps, b.setUpSQL(mariadb))
 	if _, err := b.conn.Write(pkt); err != nil {
 		b.broken = true
 		return err

@@ -186,7 +186,9 @@ func (s *session) bringUp(b *backend) error {
 	}
 	if sql := s.state.since(b.applied); err == nil && sql != "" {
 		b.dirty = true
-		_, err = b.command(wire.ComQuery, sql)
+		if _, err = b.command(wire.ComQuery, sql); readOnlyVariable(err) {
+			err = s.bringUpSingly(b)
+		}
 	}
 	var refused *wire.Err
 	switch {
@@ -202,6 +204,28 @@ func (s *session) bringUp(b *backend) error {
 		s.dropFollower()
 		return err
 	}
+}
+
+// readOnlyVariable says whether a SET was refused because a variable cannot be set
+// at all, though the home connection reported that it changed.
+func readOnlyVariable(err error) bool {
+	var e *wire.Err
+	return errors.As(err, &e) && (e.Code == erIncorrectGlobalLocalVar || e.Code == wire.ErUnknownSystemVariable)
+}
+
+// bringUpSingly sets the variables one by one, and forgets those that cannot be
+// set: no client can have set them either.
+func (s *session) bringUpSingly(b *backend) error {
+	for _, name := range s.state.names(b.applied) {
+		_, err := b.command(wire.ComQuery, s.state.only(name))
+		switch {
+		case readOnlyVariable(err):
+			s.state.drop(name)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
 }
 
 // releaseFollower gives the follower connection back to the pool.

@@ -104,3 +104,6 @@ type PoolSettings struct {
 // erConnHost is CR_CONN_HOST_ERROR, by which MySQL Router too says that there is
 // no server behind it.
 const erConnHost = 2003
+
+// erIncorrectGlobalLocalVar is ER_INCORRECT_GLOBAL_LOCAL_VAR: the variable is read-only.
+const erIncorrectGlobalLocalVar = 1238

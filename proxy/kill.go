@@ -49,7 +49,7 @@ func (s *session) killSelf(ctx context.Context, req *request, sql []byte, st *ro
 	}
 	text := string(sql[:st.KillSpan.Off]) + strconv.FormatUint(uint64(b.threadID), 10) + string(sql[st.KillSpan.End:])
 	s.in.consume(len(req.bytes))
-	own := ownQuery(text)
+	own := s.ownQuery(text)
 	if _, err := s.runHome(ctx, wire.ComQuery, &own, true); err != nil {
 		return err
 	}
@@ -60,12 +60,8 @@ func (s *session) killSelf(ctx context.Context, req *request, sql []byte, st *ro
 }
 
 // ownQuery makes a request of our own text.
-func ownQuery(text string) request {
-	pkt := make([]byte, wire.HeaderLen, wire.HeaderLen+1+len(text))
-	pkt = append(pkt, byte(wire.ComQuery))
-	pkt = append(pkt, text...)
-	wire.PutHeader(pkt, len(pkt)-wire.HeaderLen, 0)
-	return request{bytes: pkt, whole: true, own: true}
+func (s *session) ownQuery(text string) request {
+	return request{bytes: appendCommand(nil, wire.ComQuery, s.caps, text), whole: true, own: true}
 }
 
 // killVictim has the servers kill what works for the victim, and answers the client.
@@ -90,7 +86,7 @@ func (s *session) killVictim(ctx context.Context, victim *session, id uint64, qu
 		}
 		return s.ok()
 	}
-	own := ownQuery(statement(thread))
+	own := s.ownQuery(statement(thread))
 	if !query {
 		victim.killed.Store(true)
 	}
@@ -148,7 +144,7 @@ func (s *session) processKill(ctx context.Context, req *request) error {
 		if err != nil {
 			return s.explain(err)
 		}
-		own := ownQuery("KILL " + strconv.FormatUint(uint64(b.threadID), 10))
+		own := s.ownQuery("KILL " + strconv.FormatUint(uint64(b.threadID), 10))
 		if _, err := s.runHome(ctx, wire.ComQuery, &own, true); err != nil {
 			return err
 		}

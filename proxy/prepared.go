@@ -175,11 +175,7 @@ func (s *session) prepareOn(b *backend, p *statement) error {
 	if _, ok := b.prepared[p.id]; ok {
 		return nil
 	}
-	pkt := make([]byte, wire.HeaderLen, wire.HeaderLen+1+len(p.sql))
-	pkt = append(pkt, byte(wire.ComStmtPrepare))
-	pkt = append(pkt, p.sql...)
-	wire.PutHeader(pkt, len(pkt)-wire.HeaderLen, 0)
-	if _, err := b.conn.Write(pkt); err != nil {
+	if _, err := b.conn.Write(appendCommand(nil, wire.ComStmtPrepare, b.caps, string(p.sql))); err != nil {
 		b.broken = true
 		return &backendError{err}
 	}

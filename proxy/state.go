@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -34,7 +35,7 @@ var stays = map[string]bool{
 	"binlog_format": true, "binlog_row_image": true, "auto_increment_increment": true, "auto_increment_offset": true,
 	"foreign_key_checks": true, "unique_checks": true, "check_constraint_checks": true,
 	"warning_count": true, "error_count": true, "proxy_user": true, "external_user": true,
-	"in_transaction": true, "rand_seed1": true, "rand_seed2": true, "lock_wait_timeout": true,
+	"in_transaction": true, "statement_id": true, "rand_seed1": true, "rand_seed2": true, "lock_wait_timeout": true,
 	"innodb_lock_wait_timeout": true, "profiling": true, "slow_query_log": true,
 }
 
@@ -93,11 +94,9 @@ func (st *sessionState) forget() {
 // since returns the statement that brings a connection of version v up to date;
 // empty where there is nothing to do.
 func (st *sessionState) since(v uint64) string {
-	if v == st.version {
-		return ""
-	}
 	var sql strings.Builder
-	for _, x := range st.vars {
+	for i := range st.vars {
+		x := &st.vars[i]
 		if x.version <= v {
 			continue
 		}
@@ -106,17 +105,50 @@ func (st *sessionState) since(v uint64) string {
 		} else {
 			sql.WriteByte(',')
 		}
-		if x.name == namesVariable {
-			charset, _, _ := strings.Cut(x.value, "_")
-			sql.WriteString("NAMES " + charset + " COLLATE " + x.value)
-			continue
-		}
-		sql.WriteString("SESSION ")
-		sql.WriteString(x.name)
-		sql.WriteByte('=')
-		appendValue(&sql, x.name, x.value)
+		x.assign(&sql)
 	}
 	return sql.String()
+}
+
+// assign writes one assignment of a SET.
+func (x *variable) assign(sql *strings.Builder) {
+	if x.name == namesVariable {
+		charset, _, _ := strings.Cut(x.value, "_")
+		sql.WriteString("NAMES " + charset + " COLLATE " + x.value)
+		return
+	}
+	sql.WriteString("SESSION ")
+	sql.WriteString(x.name)
+	sql.WriteByte('=')
+	appendValue(sql, x.name, x.value)
+}
+
+// names returns the variables that changed after version v, in order.
+func (st *sessionState) names(v uint64) []string {
+	var list []string
+	for _, x := range st.vars {
+		if x.version > v {
+			list = append(list, x.name)
+		}
+	}
+	return list
+}
+
+// only returns the statement that sets one variable.
+func (st *sessionState) only(name string) string {
+	var sql strings.Builder
+	for i := range st.vars {
+		if st.vars[i].name == name {
+			sql.WriteString("SET ")
+			st.vars[i].assign(&sql)
+		}
+	}
+	return sql.String()
+}
+
+// drop forgets a variable.
+func (st *sessionState) drop(name string) {
+	st.vars = slices.DeleteFunc(st.vars, func(x variable) bool { return x.name == name })
 }
 
 // appendValue writes a value as the trackers give it: numbers bare, everything
