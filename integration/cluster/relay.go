@@ -239,9 +239,8 @@ func (c *relayConn) run() {
 	c.mu.Unlock()
 
 	var wg sync.WaitGroup
-	wg.Add(2)
-	go func() { defer wg.Done(); c.pump(server, c.client, In) }()
-	go func() { defer wg.Done(); c.pump(c.client, server, Out) }()
+	wg.Go(func() { c.pump(server, c.client, In) })
+	wg.Go(func() { c.pump(c.client, server, Out) })
 	wg.Wait()
 }
 
@@ -256,9 +255,7 @@ type chunk struct {
 func (c *relayConn) pump(dst, src net.Conn, d Direction) {
 	chunks := make(chan chunk, 64) // what is in flight on a slow link: 2 MiB
 	var wg sync.WaitGroup
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
+	wg.Go(func() {
 		defer close(chunks)
 		for {
 			buf := make([]byte, 32<<10)
@@ -272,7 +269,7 @@ func (c *relayConn) pump(dst, src net.Conn, d Direction) {
 				return
 			}
 		}
-	}()
+	})
 	defer wg.Wait()
 	for ch := range chunks {
 		if !c.pass(d, ch.sent) {

@@ -22,8 +22,9 @@ func deadPID(t *testing.T) int {
 }
 
 func TestFoldersOfDeadRunsAreRemoved(t *testing.T) {
-	dead := filepath.Join(os.TempDir(), fmt.Sprintf("%s%d-x", runPrefix, deadPID(t)))
-	live := filepath.Join(os.TempDir(), fmt.Sprintf("%s%d-x", runPrefix, os.Getpid()))
+	shared := os.TempDir() //nolint:usetesting // where the runs of all processes have their folders
+	dead := filepath.Join(shared, fmt.Sprintf("%s%d-x", runPrefix, deadPID(t)))
+	live := filepath.Join(shared, fmt.Sprintf("%s%d-x", runPrefix, os.Getpid()))
 	for _, dir := range []string{dead, live} {
 		Must(t, os.Mkdir(dir, 0o700))
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })
