@@ -99,10 +99,11 @@ type Replication struct {
 
 // Routing is where statements go.
 type Routing struct {
-	MaxLag     time.Duration `yaml:"max_lag"`     // a follower further behind, or unknown, serves no reads
-	NoFollower string        `yaml:"no_follower"` // leader | error: when no follower is eligible
-	Pin        bool          `yaml:"pin"`         // a session stays on its follower while that is eligible
-	Rules      []Rule        `yaml:"rules"`       // first match wins
+	MaxLag      time.Duration `yaml:"max_lag"`     // a follower further behind, or unknown, serves no reads
+	NoFollower  string        `yaml:"no_follower"` // leader | error: when no follower is eligible
+	Consistency string        `yaml:"consistency"` // session | eventual: what a read may be older than
+	Pin         bool          `yaml:"pin"`         // a session stays on its follower while that is eligible
+	Rules       []Rule        `yaml:"rules"`       // first match wins
 }
 
 // Rule narrows or widens where matching statements go. All given conditions must hold.

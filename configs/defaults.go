@@ -30,9 +30,10 @@ func Defaults() *Config {
 		},
 		Replication: Replication{Mode: "native"},
 		Routing: Routing{
-			MaxLag:     time.Second,
-			NoFollower: "leader",
-			Pin:        true,
+			MaxLag:      time.Second,
+			NoFollower:  "leader",
+			Consistency: "session",
+			Pin:         true,
 		},
 		Monitor: Monitor{
 			Interval:   200 * time.Millisecond,

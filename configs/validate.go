@@ -122,6 +122,7 @@ func (k *checker) nodes(nodes []Node) {
 func (k *checker) routing(r *Routing, nodes []Node) {
 	k.duration("routing.max_lag", r.MaxLag, time.Millisecond, 365*24*time.Hour)
 	k.enum("routing.no_follower", r.NoFollower, "leader", "error")
+	k.enum("routing.consistency", r.Consistency, "session", "eventual")
 	names := map[string]bool{}
 	for i := range r.Rules {
 		rule := &r.Rules[i]

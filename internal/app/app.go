@@ -57,6 +57,7 @@ type App struct {
 	proxy    *proxy.Server
 	watcher  *configs.Watcher
 	started  time.Time
+	built    *built // of the configuration that is applied; belongs to apply once Run runs
 }
 
 // New builds the program from a configuration that is valid.
@@ -70,6 +71,7 @@ func New(cfg *configs.Config, log *slog.Logger, opts Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.built = b
 	if a.monitor, err = lagmonitor.New(b.monitor, a.store, log.With("part", "lagmonitor"), a.registry); err != nil {
 		return nil, fmt.Errorf("lag monitor: %w", err)
 	}
@@ -110,7 +112,8 @@ func (a *App) serverInfo() proxy.ServerInfo {
 // defaultTracked is the servers' default of session_track_system_variables.
 const defaultTracked = "time_zone,autocommit,character_set_client,character_set_results,character_set_connection"
 
-// apply gives a changed configuration to all parts, or to none.
+// apply gives a changed configuration to all parts, or to none: what can fail is
+// tried first, and taken back where a later part refuses.
 func (a *App) apply(next *configs.Config) error {
 	b, err := build(next, a.learned, &a.own)
 	if err != nil {
@@ -120,8 +123,9 @@ func (a *App) apply(next *configs.Config) error {
 		return err
 	}
 	if err := a.catalog.Reconfigure(b.catalog); err != nil {
-		return err
+		return errors.Join(err, a.monitor.Reconfigure(a.built.monitor))
 	}
+	a.built = b
 	a.proxy.Reload(b.proxy)
 	if a.opts.Level != nil {
 		var level slog.Level

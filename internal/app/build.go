@@ -84,6 +84,7 @@ func roleOf(s string) topology.Role {
 func proxySettings(c *configs.Config, password string, learned *router.Learned, own *ownCertificate) (proxy.Settings, error) {
 	set := proxy.Settings{
 		Probe:                        proxy.User{Name: c.Cluster.User, Password: password},
+		Eventual:                     c.Routing.Consistency == "eventual",
 		MaxConnections:               c.Limits.MaxConnections,
 		MaxConnectionsPerUser:        c.Limits.MaxConnectionsPerUser,
 		MaxUnauthenticatedPerAddress: c.Limits.MaxUnauthenticatedPerAddress,
