@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/app"
+	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/sandbox"
 )
 
@@ -41,13 +43,7 @@ func (o *Options) setDefaults() error {
 		return err
 	}
 	o.Dir = dir
-	for _, d := range []struct{ value, standard *int }{
-		{&o.Followers, ptr(2)}, {&o.Rate, ptr(600)}, {&o.Clients, ptr(8)},
-	} {
-		if *d.value == 0 {
-			*d.value = *d.standard
-		}
-	}
+	o.Followers, o.Rate, o.Clients = cmp.Or(o.Followers, 2), cmp.Or(o.Rate, 600), cmp.Or(o.Clients, 8)
 	if o.Server == "" {
 		o.Server = "mariadb"
 	}
@@ -63,8 +59,6 @@ func (o *Options) setDefaults() error {
 	}
 	return nil
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // ErrLoad says that clients saw errors that they should not have seen.
 var ErrLoad = errors.New("clients of the demo saw errors")
@@ -168,7 +162,7 @@ func (d *demo) startCluster(ctx context.Context) (err error) {
 // read-only over a restart.
 func (d *demo) serverArgs(i int) []string {
 	counting, readOnly := "--userstat=ON", "--read-only=ON"
-	if d.server.Flavor.String() == "mysql" {
+	if d.server.Flavor == gtid.MySQL {
 		counting, readOnly = "--performance-schema=ON", "--super-read-only=ON"
 	}
 	if i == 0 {
@@ -214,7 +208,10 @@ func (d *demo) use(ctx context.Context, ended chan error) error {
 	if d.o.Duration > 0 {
 		time.AfterFunc(d.o.Duration, cancel)
 	}
-	d.load = &load{address: d.at.MySQL, clients: d.o.Clients, rate: d.o.Rate}
+	d.load = &load{
+		address: d.at.MySQL, clients: d.o.Clients, rate: d.o.Rate,
+		binaryWrites: d.server.Flavor == gtid.MariaDB, // see countNode
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

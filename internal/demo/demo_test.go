@@ -205,7 +205,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone, other := cmd.Process.Pid, syscall.Getppid()
-	make := func(format string, args ...any) string {
+	folder := func(format string, args ...any) string {
 		path := filepath.Join(dir, fmt.Sprintf(format, args...))
 		if err := os.MkdirAll(filepath.Join(path, "db1"), 0o755); err != nil {
 			t.Fatal(err)
@@ -218,13 +218,13 @@ func TestSweep(t *testing.T) {
 	}
 	keep := []string{
 		mine,
-		make("bellwether-demo-%d-%d", other, start), // runs
-		make("bellwether-demo"),
-		make("bellwether-demo-1-2-backup"),
+		folder("bellwether-demo-%d-%d", other, start), // runs
+		folder("bellwether-demo"),
+		folder("bellwether-demo-1-2-backup"),
 	}
 	remain := []string{
-		make("bellwether-demo-%d-1", gone),
-		make("bellwether-demo-%d-%d", other, start+1), // the id belongs to another process now
+		folder("bellwether-demo-%d-1", gone),
+		folder("bellwether-demo-%d-%d", other, start+1), // the id belongs to another process now
 	}
 	file := filepath.Join(dir, fmt.Sprintf("bellwether-demo-%d-5", gone))
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

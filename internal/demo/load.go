@@ -22,12 +22,12 @@ type load struct {
 	clients int
 	rate    int // statements per second of all clients together; 0: no limit
 
+	binaryWrites bool // clients that write use prepared statements too
+
 	ticket     atomic.Uint64 // numbers the writes that are read back
 	statements atomic.Uint64
 	retried    atomic.Uint64 // transactions run again after a deadlock
-	readBack   atomic.Uint64 // reads of what the session wrote just before, wherever they went
-	older      atomic.Uint64 // those that saw the state before the write
-	fresh      atomic.Uint64 // the same with a hint to read on the leader
+	readBack   atomic.Uint64 // reads right after an own write, which they saw
 	latency    histogram
 
 	mu     sync.Mutex // guards all below
@@ -37,7 +37,7 @@ type load struct {
 
 // loadSample is what the load has seen so far.
 type loadSample struct {
-	Statements, Retried, ReadBack, Older, Fresh, Errors uint64
+	Statements, Retried, ReadBack, Errors uint64
 
 	ErrorTexts []string
 	Latency    [numBuckets]uint64
@@ -48,8 +48,8 @@ func (l *load) sample() loadSample {
 	defer l.mu.Unlock()
 	return loadSample{
 		Statements: l.statements.Load(), Retried: l.retried.Load(),
-		ReadBack: l.readBack.Load(), Older: l.older.Load(), Fresh: l.fresh.Load(),
-		Errors: l.failed, ErrorTexts: slices.Clone(l.texts), Latency: l.latency.counts(),
+		ReadBack: l.readBack.Load(),
+		Errors:   l.failed, ErrorTexts: slices.Clone(l.texts), Latency: l.latency.counts(),
 	}
 }
 
@@ -61,7 +61,13 @@ func (l *load) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i := range l.clients {
 		wg.Go(func() {
-			c := &client{load: l, text: i%2 == 0, rnd: rand.New(rand.NewPCG(7, uint64(i)))}
+			// One in four is a buyer; of both kinds half speak the binary protocol.
+			actions := visitorActions
+			if i%4 == 0 {
+				actions = buyerActions
+			}
+			text := i/4%2 == i%2 || i%4 == 0 && !l.binaryWrites
+			c := &client{load: l, text: text, actions: actions, rnd: rand.New(rand.NewPCG(7, uint64(i)))}
 			defer c.close()
 			c.run(ctx)
 		})
@@ -100,6 +106,8 @@ type client struct {
 	text bool // the text protocol, else prepared statements
 	rnd  *rand.Rand
 
+	actions []action
+
 	db   *sql.DB
 	conn *sql.Conn
 	sent int // statements of the action under way
@@ -130,7 +138,7 @@ func (c *client) run(ctx context.Context) {
 	next := time.Now()
 	for n := 1; ctx.Err() == nil; n++ {
 		c.act(ctx)
-		if n%500 == 0 {
+		if n%200 == 0 {
 			c.close() // and connect anew
 		}
 		if c.load.rate <= 0 {
@@ -153,7 +161,7 @@ func (c *client) act(ctx context.Context) {
 	c.sent = 0
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actionTimeout)
 	defer cancel()
-	a := pickAction(c.rnd)
+	a := pickAction(c.rnd, c.actions)
 	for {
 		err := c.connect(ctx)
 		if err == nil {

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"database/sql"
 	"sync"
 	"time"
 
@@ -30,18 +31,51 @@ type sample struct {
 	Load   loadSample
 }
 
-// countQuery asks a server how many reads and writes it has executed for
-// accounts other than the sandbox's own. MariaDB counts with userstat=ON,
-// MySQL in its performance schema.
-func countQuery(f gtid.Flavor) string {
-	if f == gtid.MariaDB {
-		return "SELECT COALESCE(SUM(SELECT_COMMANDS),0), COALESCE(SUM(UPDATE_COMMANDS),0) FROM information_schema.USER_STATISTICS" +
-			" WHERE USER NOT IN ('root','bellwether','repl') AND USER NOT LIKE '#%'"
+// countNode asks a server how many reads and writes it has executed for accounts
+// other than the sandbox's own.
+func countNode(ctx context.Context, n *sandbox.Node) (c nodeCounts, err error) {
+	if n.Server().Flavor == gtid.MariaDB { // with userstat=ON
+		err = n.DB().QueryRowContext(ctx, "SELECT COALESCE(SUM(SELECT_COMMANDS),0), COALESCE(SUM(UPDATE_COMMANDS),0)"+
+			" FROM information_schema.USER_STATISTICS WHERE USER NOT IN ('root','bellwether','repl') AND USER NOT LIKE '#%'").
+			Scan(&c.Reads, &c.Writes)
+		c.Known = err == nil
+		return c, err
 	}
-	return "SELECT COALESCE(SUM(IF(VARIABLE_NAME='Com_select',VARIABLE_VALUE,0)),0)," +
-		" COALESCE(SUM(IF(VARIABLE_NAME='Com_select',0,VARIABLE_VALUE)),0) FROM performance_schema.status_by_user" +
-		" WHERE USER NOT IN ('root','bellwether','repl') AND VARIABLE_NAME IN" +
-		" ('Com_select','Com_insert','Com_insert_select','Com_update','Com_delete','Com_replace')"
+	// MySQL counts by account what is sent as text; of a prepared statement it
+	// counts that it was executed, not what it is. Those of the load only read.
+	events, err := counters(ctx, n.DB(), "SELECT EVENT_NAME, SUM(COUNT_STAR)"+
+		" FROM performance_schema.events_statements_summary_by_user_by_event_name"+
+		" WHERE USER NOT IN ('root','bellwether','repl') GROUP BY EVENT_NAME")
+	if err != nil {
+		return c, err
+	}
+	for _, name := range []string{"sql/select", "com/Execute"} {
+		c.Reads += events["statement/"+name]
+	}
+	for _, name := range []string{"insert", "insert_select", "update", "delete", "replace"} {
+		c.Writes += events["statement/sql/"+name]
+	}
+	c.Known = true
+	return c, nil
+}
+
+// counters reads rows of a name and a number.
+func counters(ctx context.Context, db *sql.DB, query string) (map[string]uint64, error) {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	out := make(map[string]uint64)
+	for rows.Next() {
+		var name string
+		var n uint64
+		if err := rows.Scan(&name, &n); err != nil {
+			return nil, err
+		}
+		out[name] = n
+	}
+	return out, rows.Err()
 }
 
 // countNodes asks all servers at once. One that does not answer has no counts.
@@ -53,9 +87,7 @@ func countNodes(ctx context.Context, nodes []*sandbox.Node) map[string]nodeCount
 	var wg sync.WaitGroup
 	for _, n := range nodes {
 		wg.Go(func() {
-			var c nodeCounts
-			err := n.DB().QueryRowContext(ctx, countQuery(n.Server().Flavor)).Scan(&c.Reads, &c.Writes)
-			c.Known = err == nil
+			c, _ := countNode(ctx, n) // a node that does not answer is not known
 			mu.Lock()
 			defer mu.Unlock()
 			out[n.Name()] = c

@@ -169,8 +169,7 @@ func renderLoad(v *View) []line {
 	l = l.and(plain, ", ").and(look, "%s", count(int(v.Load.Errors), "error"))
 	lines := []line{l}
 	if v.Load.ReadBack > 0 {
-		lines = append(lines, text("own      %s reads right after an own write, %s saw the older row", thousands(v.Load.ReadBack), thousands(v.Load.Older)),
-			text("         %s more with the hint target=leader, none did", thousands(v.Load.Fresh)))
+		lines = append(lines, text("         %s right after an own write saw it", count(int(v.Load.ReadBack), "read")))
 	}
 	for _, e := range v.Load.ErrorTexts {
 		lines = append(lines, styled(red, "         %s", e))
@@ -276,8 +275,7 @@ func renderSummary(v *View) string {
 		fmt.Fprintf(&b, "%-9s %-24s %10s\n", r.Target, r.Reason, thousands(r.Count))
 	}
 	if v.Load.ReadBack > 0 {
-		fmt.Fprintf(&b, "\n%s reads right after an own write: %s saw the older row; %s more with target=leader: none did\n",
-			thousands(v.Load.ReadBack), thousands(v.Load.Older), thousands(v.Load.Fresh))
+		fmt.Fprintf(&b, "\n%s right after an own write saw it\n", count(int(v.Load.ReadBack), "read"))
 	}
 	return b.String()
 }

@@ -46,7 +46,7 @@ func testView() *View {
 		At:     at.Add(2 * time.Second),
 		Nodes:  map[string]nodeCounts{"db1": {true, 140, 1200}, "db2": {true, 6060, 0}, "db3": {true, 500, 0}},
 		Routes: map[routeKey]uint64{{"follower", "read"}: 6560, {"leader", "write"}: 1200, {"leader", "for_update"}: 140},
-		Load:   loadSample{Statements: 7900, Retried: 2, ReadBack: 640, Older: 210, Fresh: 320},
+		Load:   loadSample{Statements: 7900, Retried: 2, ReadBack: 1640},
 	}
 	for range 90 {
 		after.Load.Latency[bucket(300*time.Microsecond)]++

@@ -152,6 +152,9 @@ func (s *show) plainLoop(ctx context.Context, ended chan error) error {
 		case <-tick.C:
 		}
 		s.sample(ctx)
+		if ctx.Err() != nil {
+			return nil // what was sampled is not whole
+		}
 		s.fillTimes()
 		for ; shown < len(s.view.Events); shown++ {
 			e := s.view.Events[shown]
@@ -194,9 +197,9 @@ func (s *show) fillTimes() {
 	}
 }
 
-func (s *show) fillKeys(any bool) {
+func (s *show) fillKeys(readable bool) {
 	s.view.Keys = nil
-	if !any {
+	if !readable {
 		return
 	}
 	first, last := s.followers()
@@ -229,18 +232,15 @@ func (s *show) toggleReplication(ctx context.Context) func() {
 	stopped := s.stopped
 	var err error
 	if stopped {
+		s.note("you started replication on %s", n.Name())
 		err = sandbox.StartReplication(ctx, n.DB(), flavor)
 	} else {
+		s.note("you stopped replication on %s", n.Name())
 		err = sandbox.StopReplication(ctx, n.DB(), flavor)
 	}
 	if err != nil {
 		s.note("%s: %v", n.Name(), err)
 		return func() {}
-	}
-	if stopped {
-		s.note("you started replication on %s", n.Name())
-	} else {
-		s.note("you stopped replication on %s", n.Name())
 	}
 	return func() { s.stopped = !stopped }
 }
