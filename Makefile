@@ -4,7 +4,7 @@
 GO ?= go
 BIN := bin/bellwether
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-FUZZTIME ?= 30s
+FUZZTIME ?= 10s
 DURATION ?=
 
 .DEFAULT_GOAL := build
@@ -12,7 +12,7 @@ DURATION ?=
 	setup setup-demo setup-bench setup-mysql setup-mariadb-11.8 setup-images
 
 build:
-	$(GO) build -trimpath -ldflags '-X main.buildVersion=$(VERSION)' -o $(BIN) ./cmd/bellwether
+	$(GO) build -trimpath -ldflags '-X main.release=$(VERSION)' -o $(BIN) ./cmd/bellwether
 
 # Everything: unit tests, with the race detector, over real servers.
 test: setup
@@ -43,7 +43,7 @@ fuzz:
 bench: setup-bench build
 	$(GO) run ./integration/bench
 
-check: lint test
+check: lint test build
 
 demo: setup-demo build
 	$(BIN) demo $(if $(DURATION),--duration $(DURATION))
