@@ -42,8 +42,11 @@ func (t table) print(w io.Writer) {
 	}
 }
 
-// left reports whether a column holds words.
+// left reports whether a column holds words; the first one always does.
 func (t table) left(column int) bool {
+	if column == 0 {
+		return true
+	}
 	for _, row := range t[1:] {
 		if c := row[column]; c != "" && (c[0] < '0' || c[0] > '9') && c[0] != '-' && c[0] != '<' && c[0] != '>' {
 			return true
