@@ -214,6 +214,7 @@ func bodySafeIn(m Mode, body string, c *Catalog) bool {
 	var st Statement
 	st.Verb = VerbSelect
 	s := scanner{lexer: lexer{b: []byte(body), m: m}, st: &st, cat: c}
+	s.t, s.p1, s.p2, s.p3 = &s.tokens[0], &s.tokens[1], &s.tokens[2], &s.tokens[3]
 	vars := map[string]bool{}
 	declaring, setting := false, false // in a list of names after DECLARE; in the assignments of SET
 	for {
@@ -245,10 +246,10 @@ func bodySafeIn(m Mode, body string, c *Catalog) bool {
 	}
 }
 
-func (t token) wIs(k kw) bool { return t.w != nil && t.w.kw == k }
+func (t *token) wIs(k kw) bool { return t.w != nil && t.w.kw == k }
 
 // spells says whether a token is the word, given in capitals.
-func (s *scanner) spells(t token, name string) bool { return equalFold(s.b[t.start:t.end], name) }
+func (s *scanner) spells(t *token, name string) bool { return equalFold(s.b[t.start:t.end], name) }
 
 // variable returns the present token as the name of a variable.
 func (s *scanner) variable() string {

@@ -5,6 +5,7 @@ package router
 // texts without a hint, and never panics.
 func Classify(sql []byte, m Mode, cat *Catalog) (st Statement) {
 	s := scanner{lexer: lexer{b: sql, m: m}, st: &st, cat: cat}
+	s.t, s.p1, s.p2, s.p3 = &s.tokens[0], &s.tokens[1], &s.tokens[2], &s.tokens[3]
 	st.Verb, st.Reason = VerbEmpty, ReasonEmpty
 	for n := 0; ; {
 		if !s.advance() {
@@ -34,7 +35,7 @@ func Classify(sql []byte, m Mode, cat *Catalog) (st Statement) {
 // semicolon begins the next statement of the text, and says whether there is
 // anything more than space and comments.
 func (s *scanner) semicolon() bool {
-	s.t, s.p1, s.p2, s.p3 = token{}, token{}, token{}, token{}
+	s.tokens = [4]token{}
 	s.depth, s.dots = 0, 0
 	s.cteOpen, s.exprs, s.create, s.drop, s.grants = false, false, false, false, false
 	s.skip()

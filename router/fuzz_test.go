@@ -61,10 +61,10 @@ func FuzzLexer(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, b []byte, n byte) {
 		l := lexer{b: b, m: modeOf(n)}
-		at := 0
+		at := int32(0)
 		for {
 			tok := l.next()
-			if tok.start < at || tok.end < tok.start || tok.end > len(b) {
+			if tok.start < at || tok.end < tok.start || int(tok.end) > len(b) {
 				t.Fatalf("token %+v after %d, of %d bytes", tok, at, len(b))
 			}
 			if tok.kind == tokEOF {

@@ -17,11 +17,10 @@ const (
 
 // token is a piece of the text: text[start:end].
 type token struct {
+	w          *word // of tokWord: what is known of it, or nil
+	start, end int32 // no packet is that large
 	kind       tokKind
 	c          byte // of tokPunct
-	start, end int
-	w          *word // of tokWord: what is known of it, or nil
-	hash       uint32
 }
 
 // lexer splits a text as the servers do. What two servers could split in
@@ -56,33 +55,58 @@ var identByte = func() (t [256]byte) {
 	return t
 }()
 
+// charClass says how the token or the gap begins that a byte begins.
+var charClass = func() (t [256]byte) {
+	for c := range t {
+		switch {
+		case isSpace(byte(c)) || c == '#' || c == '-' || c == '/' || c == '*':
+			t[c] = classSkip // or an operator
+		case identByte[c] != 0 && !isDigit(byte(c)):
+			t[c] = classLetter
+		}
+	}
+	return t
+}()
+
+const (
+	classOther = iota
+	classSkip
+	classLetter
+)
+
 func isSpace(c byte) bool { return c == ' ' || (c >= '\t' && c <= '\r') }
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // next returns the next token, skipping space and comments.
 func (l *lexer) next() (t token) {
-	l.skip()
-	t.start = l.pos
+	l.read(&t)
+	return t
+}
+
+// read reads the next token into t, skipping space and comments.
+func (l *lexer) read(t *token) {
+	if l.pos < len(l.b) && charClass[l.b[l.pos]] == classSkip {
+		l.skip()
+	}
+	t.w, t.kind, t.c = nil, tokEOF, 0
+	t.start = int32(l.pos)
 	if l.pos >= len(l.b) {
-		t.end = l.pos
-		if l.inExec > 0 {
-			l.weird = true
-		}
-		return t
+		t.end = int32(l.pos)
+		l.weird = l.weird || l.inExec > 0
+		return
 	}
 	l.started = true
 	c := l.b[l.pos]
 	switch {
+	case charClass[c] == classLetter:
+		l.word(t)
 	case isDigit(c) || c == '.' && l.pos+1 < len(l.b) && isDigit(l.b[l.pos+1]):
-		l.number(&t)
-	case identByte[c] != 0:
-		l.word(&t)
+		l.number(t)
 	default:
-		l.other(&t, c)
+		l.other(t, c)
 	}
-	t.end = l.pos
+	t.end = int32(l.pos)
 	l.afterSelect = t.w != nil && (t.w.kw == kwSelect || l.afterSelect && t.w.kw == kwSQLNoCache)
-	return t
 }
 
 // word reads an unquoted name.
@@ -97,7 +121,7 @@ func (l *lexer) word(t *token) {
 		h = (h ^ uint32(f)) * hashPrime
 		p++
 	}
-	t.kind, t.hash = tokWord, h
+	t.kind = tokWord
 	l.pos = p
 	if high >= 0x80 {
 		l.high = l.high || l.m.Charset != CharsetUTF8

@@ -11,8 +11,9 @@ type scanner struct {
 	found Reason // why it is no plain read, as far as seen
 	depth int    // open parentheses
 
-	t          token // the present token
-	p1, p2, p3 token // the ones before it
+	t          *token // the present token
+	p1, p2, p3 *token // the ones before it
+	tokens     [4]token
 	dots       int   // how many names are joined by dots, up to the last token, less one
 
 	cteOpen  bool // in the list of WITH, whose names can have column lists
@@ -36,8 +37,8 @@ func (s *scanner) note(r Reason) {
 // advance reads the next token of the statement into s.t and inspects it. It
 // returns false at the end of the statement: at a semicolon or of the text.
 func (s *scanner) advance() bool {
-	s.p3, s.p2, s.p1 = s.p2, s.p1, s.t
-	s.t = s.lexer.next()
+	s.t, s.p1, s.p2, s.p3 = s.p3, s.t, s.p1, s.p2
+	s.lexer.read(s.t)
 	if s.pending && s.t.kind != tokAtAt {
 		s.systemVariable()
 	}

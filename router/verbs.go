@@ -128,7 +128,7 @@ func (s *scanner) explain() {
 
 // explainRoute reads EXPLAIN ROUTE, unless route is the name of a table here.
 func (s *scanner) explainRoute() {
-	at := s.t.end
+	at := int(s.t.end)
 	peek := s.lexer
 	t := peek.next()
 	if !(t.kind == tokPunct && t.c == '(') && (t.w == nil || !beginsStatement(t.w.kw)) {
@@ -319,7 +319,7 @@ func (s *scanner) kill() {
 		return
 	}
 	id, ok := decimal(s.b[s.t.start:s.t.end])
-	span := Span{s.t.start, s.t.end}
+	span := Span{int(s.t.start), int(s.t.end)}
 	if ok && !s.advance() {
 		s.st.KillOther, s.st.KillID, s.st.KillSpan = false, id, span
 	}
