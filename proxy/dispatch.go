@@ -97,8 +97,7 @@ func (s *session) runHome(ctx context.Context, cmd wire.Command, req *request, d
 	s.done(b)
 	s.answered()
 	if err != nil {
-		var be *backendError
-		if errors.As(err, &be) {
+		if be, ok := errors.AsType[*backendError](err); ok {
 			return a, s.lostHome(be, a.forwarded)
 		}
 		return a, err
@@ -395,8 +394,7 @@ func (s *session) diagnostics(ctx context.Context, cmd wire.Command, req *reques
 	s.begin(b)
 	a, err := s.exchange(b, cmd, req)
 	s.done(b)
-	var be *backendError
-	if errors.As(err, &be) {
+	if _, ok := errors.AsType[*backendError](err); ok {
 		s.dropFollower()
 		if a.forwarded {
 			return a, err

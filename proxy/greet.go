@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
-	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 	"github.com/bellwetherdb/bellwether/router"
 )
@@ -211,12 +210,4 @@ func (s *session) firstBackend(ctx context.Context) (*backend, error) {
 		}
 	}
 	return s.homeConn(ctx)
-}
-
-// leaderOf returns the leader of a snapshot where it is up.
-func leaderOf(snap *topology.Snapshot) *topology.Node {
-	if n := snap.Leader; n != nil && n.State == topology.StateUp {
-		return n
-	}
-	return nil
 }

@@ -46,8 +46,7 @@ func (m *metrics) count(t router.Target, r router.Reason) { m.routed[t][r].Add(1
 // refused counts a client that was not let in.
 func (m *metrics) refused(err error) {
 	code := uint16(0)
-	var e *wire.Err
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*wire.Err](err); ok {
 		code = e.Code
 	}
 	if int(code) < len(m.rejected) {

@@ -49,8 +49,8 @@ func (s *session) origin(set *Settings) error {
 	if !ok {
 		return nil
 	}
-	real := addr.AddrPort()
-	s.addr = netip.AddrPortFrom(real.Addr().Unmap(), real.Port())
+	from := addr.AddrPort()
+	s.addr = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	return nil
 }
 

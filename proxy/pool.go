@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -226,9 +227,7 @@ func (ps *pools) of(node string) *pool {
 func (ps *pools) sweep(now time.Time, snap *topology.Snapshot, drop bool) {
 	ps.mu.Lock()
 	all := make(map[string]*pool, len(ps.byNode))
-	for name, p := range ps.byNode {
-		all[name] = p
-	}
+	maps.Copy(all, ps.byNode)
 	ps.mu.Unlock()
 	for name, p := range all {
 		n := snap.Node(name)

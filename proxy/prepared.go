@@ -154,8 +154,7 @@ func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *reques
 	s.done(b)
 	s.answered()
 	if err != nil {
-		var be *backendError
-		if errors.As(err, &be) {
+		if be, ok := errors.AsType[*backendError](err); ok {
 			return a, s.lostHome(be, a.forwarded)
 		}
 		return a, err
@@ -181,8 +180,7 @@ func (s *session) prepareOn(b *backend, p *statement) error {
 	}
 	prep, err := b.discardAnswer(&s.scanner, wire.ComStmtPrepare)
 	if err != nil {
-		var refused *wire.Err
-		if errors.As(err, &refused) {
+		if _, ok := errors.AsType[*wire.Err](err); ok {
 			return err
 		}
 		return &backendError{err}

@@ -163,11 +163,9 @@ func (srv *Server) accept(ctx context.Context, l net.Listener) error {
 			}
 		}
 		backoff = 0
-		srv.wg.Add(1)
-		go func() {
-			defer srv.wg.Done()
+		srv.wg.Go(func() {
 			srv.serve(ctx, conn)
-		}()
+		})
 	}
 }
 

@@ -241,7 +241,7 @@ func (r *run) binary(c *rawclient.Client, sql string) result {
 		return out
 	}
 	clear(prepared[wire.HeaderLen+1 : wire.HeaderLen+5]) // MySQL numbers what could not be prepared, too
-	for _, flags := range []byte{0, 1} { // plain, and with a cursor
+	for _, flags := range []byte{0, 1} {                 // plain, and with a cursor
 		executed, err := c.Execute(id, flags)
 		out.answer = append(out.answer, executed...)
 		if out.err = err; err != nil {

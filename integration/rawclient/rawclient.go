@@ -77,7 +77,7 @@ func (c *Client) logIn() error {
 	if _, err := c.conn.Write(wire.AppendHandshakeResponse(nil, seq+1, &resp)); err != nil {
 		return err
 	}
-	c.Login, err = c.authenticate(c.Greeting.AuthPlugin, c.Greeting.Salt[:])
+	c.Login, err = c.authenticate(c.Greeting.Salt[:])
 	return err
 }
 
@@ -92,7 +92,7 @@ func scramble(plugin, password string, salt []byte) ([]byte, error) {
 }
 
 // authenticate answers until the server says OK, and returns its payload.
-func (c *Client) authenticate(plugin string, salt []byte) ([]byte, error) {
+func (c *Client) authenticate(salt []byte) ([]byte, error) {
 	for {
 		payload, seq, err := wire.ReadPacket(c.conn, nil, 1<<20)
 		if err != nil {
@@ -116,8 +116,8 @@ func (c *Client) authenticate(plugin string, salt []byte) ([]byte, error) {
 			if err := wire.DecodeAuthSwitchRequest(payload, &sw); err != nil {
 				return nil, err
 			}
-			plugin, salt = sw.Plugin, append([]byte(nil), sw.Salt()...)
-			if answer, err = scramble(plugin, c.opts.Password, salt); err != nil {
+			salt = append([]byte(nil), sw.Salt()...)
+			if answer, err = scramble(sw.Plugin, c.opts.Password, salt); err != nil {
 				return nil, err
 			}
 		case wire.HeaderMoreData:
