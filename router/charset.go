@@ -1,6 +1,10 @@
 package router
 
-import "github.com/bellwetherdb/bellwether/internal/gtid"
+import (
+	"strings"
+
+	"github.com/bellwetherdb/bellwether/internal/gtid"
+)
 
 // Mode is what decides how a server splits the text of a statement.
 type Mode struct {
@@ -9,6 +13,26 @@ type Mode struct {
 	NoBackslashEscapes bool // sql_mode NO_BACKSLASH_ESCAPES: \ in a string is a plain byte
 	IgnoreSpace        bool // sql_mode IGNORE_SPACE: COUNT (*) is the built-in; false is the careful choice
 	Charset            Charset
+}
+
+// WithSQLMode returns the mode with what a value of @@sql_mode says of it.
+func (m Mode) WithSQLMode(value string) Mode {
+	m.ANSIQuotes, m.NoBackslashEscapes, m.IgnoreSpace = false, false, false
+	for value != "" {
+		var name string
+		name, value, _ = strings.Cut(value, ",")
+		switch strings.ToUpper(strings.TrimSpace(name)) {
+		case "ANSI_QUOTES":
+			m.ANSIQuotes = true
+		case "NO_BACKSLASH_ESCAPES":
+			m.NoBackslashEscapes = true
+		case "IGNORE_SPACE":
+			m.IgnoreSpace = true
+		case "ANSI", "ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQL": // the server writes out what these stand for
+			m.ANSIQuotes, m.IgnoreSpace = true, true
+		}
+	}
+	return m
 }
 
 // Charset is what matters of character_set_client: which bytes can be the tail

@@ -369,6 +369,22 @@ func TestCharsets(t *testing.T) {
 	}
 }
 
+func TestWithSQLMode(t *testing.T) {
+	for value, want := range map[string]Mode{
+		"": {},
+		"STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION": {},
+		"REAL_AS_FLOAT,PIPES_AS_CONCAT,ANSI_QUOTES,IGNORE_SPACE,ANSI": {ANSIQuotes: true, IgnoreSpace: true},
+		"no_backslash_escapes":                                        {NoBackslashEscapes: true},
+		"ORACLE":                                                      {ANSIQuotes: true, IgnoreSpace: true},
+	} {
+		m := Mode{Flavor: gtid.MySQL, ANSIQuotes: true, Charset: CharsetGBK}
+		want.Flavor, want.Charset = m.Flavor, m.Charset
+		if got := m.WithSQLMode(value); got != want {
+			t.Errorf("%q: %+v, want %+v", value, got, want)
+		}
+	}
+}
+
 // TestNoiseDoesNotMakeReads changes what servers do not mind, in statements of
 // which the class is known.
 func TestNoiseDoesNotMakeReads(t *testing.T) {
