@@ -77,7 +77,6 @@ func (x *exchange) authenticate(ctx context.Context, user, plugin string, reply 
 		s.secret = "given:" + wire.NativeHash(u.Password)
 	}
 	s.view.User = user
-	s.log = s.log.With("user", user)
 	return nil
 }
 
@@ -120,7 +119,7 @@ func (x *exchange) check(user string, p *proof) (*accounts.Account, *credential,
 			return account, cred, err
 		}
 	}
-	s.log.Warn("the account's authentication plugin needs an entry under users: in the configuration",
+	s.logger().Warn("the account's authentication plugin needs an entry under users: in the configuration",
 		"user", user, "account", account.Name(), "plugin", account.Plugin)
 	return nil, nil, errWrong
 }

@@ -60,19 +60,24 @@ func (b *backend) close() {
 	b.load.Connections.Add(-1)
 }
 
-// exchange sends a request and reads the first of its answer into p. With no
-// request it only reads.
-func (b *backend) exchange(request, p []byte) (int, error) {
-	if len(request) == 0 {
-		return b.conn.Read(p)
+// exchange sends a request and reads the first of its answer into a chunk, which
+// is the caller's to give back. With no request it only reads.
+func (b *backend) exchange(request []byte) (*chunk, int, error) {
+	if c, ok := b.conn.(*fastConn); ok && len(request) > 0 {
+		return c.Exchange(request)
 	}
-	if c, ok := b.conn.(*fastConn); ok {
-		return c.Exchange(request, p)
+	if len(request) > 0 {
+		if _, err := b.conn.Write(request); err != nil {
+			return nil, 0, err
+		}
 	}
-	if _, err := b.conn.Write(request); err != nil {
-		return 0, err
+	c := getChunk()
+	n, err := b.conn.Read(c[:])
+	if n == 0 && err != nil {
+		putChunk(c)
+		return nil, 0, err
 	}
-	return b.conn.Read(p)
+	return c, n, nil
 }
 
 // quit says good-bye to the server and closes.

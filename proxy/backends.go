@@ -77,7 +77,7 @@ func (s *session) sameAccount(b *backend) error {
 		return fmt.Errorf("ask %s for the account: %w", b.node, err)
 	}
 	if want := s.account.User + "@" + s.account.Host; got != want {
-		s.log.Warn("the node takes the client for another account, because it sees Bellwether's address; "+
+		s.logger().Warn("the node takes the client for another account, because it sees Bellwether's address; "+
 			"let the accounts differ by name, or turn cluster.proxy_protocol on",
 			"node", b.node, "client_is", want, "node_says", got)
 		return wire.NewErr(wire.ErAccessDenied, "Access denied for user '%s'@'%s' (using password: YES)", s.user, s.host())
@@ -197,7 +197,7 @@ func (s *session) bringUp(b *backend) error {
 		return nil
 	case errors.As(err, &refused):
 		s.unfit, s.unfitAt = b.node, s.state.version
-		s.log.Warn("session state cannot be brought to a follower; it serves none of this session's reads",
+		s.logger().Warn("session state cannot be brought to a follower; it serves none of this session's reads",
 			"node", b.node, "err", err)
 		return errStateUnfit
 	default:

@@ -43,21 +43,39 @@ type ran struct {
 	failed bool
 }
 
-// add counts one statement.
-func (e *digestEntry) add(took time.Duration, r ran) {
-	e.count.Add(1)
+// sampleEvery is how many statements of a session are represented by one, once it
+// has run as many: to find a statement's digest takes about as long as to route it.
+const sampleEvery = 16
+
+// sample says how many statements the next one stands for in the statistics by
+// digest; 0 where another one stands for it.
+func (s *session) sample() uint64 {
+	turn := s.turn.Load()
+	switch {
+	case turn <= sampleEvery:
+		return 1
+	case turn%sampleEvery == 0:
+		return sampleEvery
+	default:
+		return 0
+	}
+}
+
+// add counts a statement that stands for weight of them.
+func (e *digestEntry) add(weight uint64, took time.Duration, r ran) {
+	e.count.Add(weight)
 	ns := uint64(max(took, 0))
-	e.total.Add(ns)
+	e.total.Add(weight * ns)
 	for old := e.longest.Load(); ns > old && !e.longest.CompareAndSwap(old, ns); old = e.longest.Load() {
 	}
 	if r.failed {
-		e.errors.Add(1)
+		e.errors.Add(weight)
 	}
 	switch r.target {
 	case router.TargetLeader:
-		e.leader.Add(1)
+		e.leader.Add(weight)
 	case router.TargetFollower:
-		e.followers.Add(1)
+		e.followers.Add(weight)
 	}
 	e.reason.Store(uint32(r.reason))
 }

@@ -170,7 +170,7 @@ func (s *session) explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	default:
-		s.log.Warn("no connection to a node", "err", err)
+		s.logger().Warn("no connection to a node", "err", err)
 		return s.fail(erConnHost, "HY000", "Bellwether: "+err.Error()+"; nothing was executed")
 	}
 }
@@ -203,11 +203,17 @@ func (s *session) query(ctx context.Context, req *request) error {
 // route decides where a statement runs, runs it there and counts it. stmt is its
 // prepared statement, nil for text.
 func (s *session) route(ctx context.Context, cmd wire.Command, req *request, q *router.Query, st *router.Statement, stmt *statement) error {
+	weight := s.sample()
+	if weight == 0 {
+		r, err := s.routed(ctx, cmd, req, q, st, stmt)
+		s.srv.metrics.count(r.target, r.reason)
+		return err
+	}
 	start := time.Now()
 	entry := s.srv.digests.entry(q) // the text is gone when the request is answered
 	r, err := s.routed(ctx, cmd, req, q, st, stmt)
 	s.srv.metrics.count(r.target, r.reason)
-	entry.add(time.Since(start), r)
+	entry.add(weight, time.Since(start), r)
 	return err
 }
 
@@ -319,7 +325,7 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 			if ctx.Err() != nil {
 				return answer{}, 0, ctx.Err()
 			}
-			s.log.Info("no connection to a follower; the read runs elsewhere", "node", d.Node.Name, "err", err)
+			s.logger().Info("no connection to a follower; the read runs elsewhere", "node", d.Node.Name, "err", err)
 		} else {
 			var a answer
 			if stmt != nil {
@@ -360,7 +366,7 @@ func (s *session) readFailed(b *backend, a *answer, err error, q *router.Query) 
 	switch {
 	case errors.Is(err, errRefused):
 		s.srv.learn(q)
-		s.log.Info("a follower refused a statement that looked like a read; it runs on the leader from now on",
+		s.logger().Info("a follower refused a statement that looked like a read; it runs on the leader from now on",
 			"node", b.node, "code", a.code, "digest", router.DigestText(q.SQL, q.Mode))
 		return router.ReasonRefused, nil
 	case errors.As(err, &refused): // it could not be prepared there
@@ -373,7 +379,7 @@ func (s *session) readFailed(b *backend, a *answer, err error, q *router.Query) 
 		if a.forwarded {
 			return 0, fmt.Errorf("the follower was lost in the middle of an answer: %w", be)
 		}
-		s.log.Info("a follower was lost while it read; the read runs elsewhere", "node", b.node, "err", be)
+		s.logger().Info("a follower was lost while it read; the read runs elsewhere", "node", b.node, "err", be)
 		return router.ReasonNone, nil
 	default:
 		return 0, err

@@ -42,8 +42,7 @@ func TestFastConnExchange(t *testing.T) {
 			_, err := there.Write([]byte("answer"))
 			done <- err
 		}()
-		var p [64]byte
-		n, err := c.Exchange(request, p[:])
+		p, n, err := c.Exchange(request)
 		if err != nil || string(p[:n]) != "answer" {
 			t.Fatalf("%d bytes: %q, %v", size, p[:n], err)
 		}
@@ -61,8 +60,7 @@ func TestFastConnExchangeNoticesTheEnd(t *testing.T) {
 		c := newFastConn(here).(*fastConn)
 		_ = there.(*net.TCPConn).SetLinger(0)
 		_ = there.Close()
-		var p [64]byte
-		if n, err := c.Exchange([]byte("request"), p[:]); err == nil {
+		if _, n, err := c.Exchange([]byte("request")); err == nil {
 			t.Fatalf("an answer of %d bytes from nobody", n)
 		}
 		_ = here.Close()
@@ -74,8 +72,7 @@ func TestFastConnExchangeAfterHalfClose(t *testing.T) {
 	c := newFastConn(here).(*fastConn)
 	_ = there.Close() // an orderly end, as an idle timeout of the server is
 	_ = here.SetDeadline(time.Now().Add(20 * time.Second))
-	var p [64]byte
-	_, err := c.Exchange([]byte("request"), p[:])
+	_, _, err := c.Exchange([]byte("request"))
 	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("got %v, want the end of the connection", err)
 	}
@@ -104,11 +101,13 @@ func TestFastConnDoesNotAllocate(t *testing.T) {
 	here, there := socketPair(t)
 	c := newFastConn(here).(*fastConn)
 	go func() { _, _ = io.Copy(there, there) }()
-	request, p := []byte("ping"), make([]byte, 64)
+	request := []byte("ping")
 	n := testing.AllocsPerRun(200, func() {
-		if _, err := c.Exchange(request, p); err != nil {
+		p, _, err := c.Exchange(request)
+		if err != nil {
 			t.Fatal(err)
 		}
+		putChunk(p)
 	})
 	if n > 0.5 {
 		t.Errorf("%v allocations for an exchange", n)

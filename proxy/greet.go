@@ -169,7 +169,7 @@ func (s *session) first(ctx context.Context, seq byte) error {
 		var e *wire.Err
 		switch {
 		case errors.As(err, &e):
-			s.log.Warn("a node refused a login that the accounts allow", "user", s.user, "err", err)
+			s.logger().Warn("a node refused a login that the accounts allow", "user", s.user, "err", err)
 			return s.reject(seq, e)
 		case errors.Is(err, errPoolFull):
 			return s.reject(seq, wire.NewErr(wire.ErConCount, "Too many connections"))

@@ -163,11 +163,11 @@ func (srv *Server) killAbandoned(ctx context.Context, s *session, b *backend) {
 		return
 	}
 	if err := srv.runAsSelf(ctx, node, "KILL QUERY "+strconv.FormatUint(uint64(b.threadID), 10)); err != nil {
-		s.log.Warn("the statement of a client that is gone could not be killed", "node", b.node, "err", err)
+		s.logger().Warn("the statement of a client that is gone could not be killed", "node", b.node, "err", err)
 		return
 	}
 	srv.metrics.abandoned.Add(1)
-	s.log.Info("killed the statement of a client that is gone", "node", b.node, "thread", b.threadID)
+	s.logger().Info("killed the statement of a client that is gone", "node", b.node, "thread", b.threadID)
 }
 
 // runAsSelf runs one statement on a node with Bellwether's own account.

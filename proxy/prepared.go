@@ -331,7 +331,7 @@ func (s *session) longData(ctx context.Context, req *request, p *statement) erro
 		err = s.prepareOn(b, p)
 	}
 	if err != nil {
-		s.log.Warn("long data cannot be delivered", "err", err)
+		s.logger().Warn("long data cannot be delivered", "err", err)
 		return s.skip(req)
 	}
 	p.long = true

@@ -39,9 +39,6 @@ func refusal(code uint16) bool {
 // Errors of the node's side are *backendError, or errRefused; others are the
 // client's side.
 func (s *session) relay(b *backend, cmd wire.Command, request []byte) (answer, error) {
-	c := getChunk()
-	defer putChunk(c)
-	buf := c[:]
 	sc := &s.scanner
 	if cmd == wire.ComStmtExecute {
 		sc.BeginExecute(s.cursor, b.caps)
@@ -49,19 +46,26 @@ func (s *session) relay(b *backend, cmd wire.Command, request []byte) (answer, e
 		sc.Begin(cmd, b.caps)
 	}
 	var a answer
-	r, w := 0, 0 // buf[r:w] is read and not yet scanned
-	for {
-		if w == len(buf) { // a control packet larger than the buffer
-			grown := make([]byte, 2*len(buf))
-			copy(grown, buf)
-			buf = grown
-		}
-		n, err := b.exchange(request, buf[w:])
-		request = nil
-		w += n
-		if n == 0 && err != nil {
-			b.broken = true
-			return a, &backendError{err}
+	c, w, err := b.exchange(request)
+	if err != nil {
+		b.broken = true
+		return a, &backendError{err}
+	}
+	defer putChunk(c)
+	buf, r := c[:], 0 // buf[r:w] is read and not yet scanned
+	for first := true; ; first = false {
+		if !first {
+			if w == len(buf) { // a control packet larger than the buffer
+				grown := make([]byte, 2*len(buf))
+				copy(grown, buf)
+				buf = grown
+			}
+			n, err := b.conn.Read(buf[w:])
+			w += n
+			if n == 0 && err != nil {
+				b.broken = true
+				return a, &backendError{err}
+			}
 		}
 		sent := 0 // buf[sent:r] is scanned and not yet forwarded
 		done := false

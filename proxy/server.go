@@ -75,7 +75,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if network == "unix" {
 		removeStaleSocket(ctx, address)
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1, Control: socketOptions}
 	l, err := lc.Listen(ctx, network, address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
@@ -180,15 +180,27 @@ func (srv *Server) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	s.id = firstID + (srv.nextID.Add(1)-firstID)%(1<<30-1)
-	s.log = srv.log.With("conn", s.id, "client", s.addr.String())
 	if e := srv.admit(s); e != nil {
 		_ = s.reject(0, e)
 		srv.metrics.refused(e)
 		_ = conn.Close()
 		return
 	}
-	defer srv.leave(s)
-	s.serve(ctx)
+	if err := s.greet(ctx); err != nil {
+		s.finish()
+		srv.leave(s)
+		srv.metrics.refused(err)
+		s.logger().Info("client refused", "err", err)
+		return
+	}
+	// On a stack of its own: logging in has made this one large, and the session
+	// may stay for long.
+	srv.wg.Add(1)
+	go func() {
+		defer srv.wg.Done()
+		defer srv.leave(s)
+		s.serve(ctx)
+	}()
 }
 
 // admit lets a client in, or says why not.

@@ -21,7 +21,6 @@ import (
 type session struct {
 	srv *Server
 	id  uint32
-	log *slog.Logger
 
 	conn   net.Conn        // the client's packets, under TLS and compression
 	socket net.Conn        // the client's socket
@@ -83,25 +82,32 @@ type session struct {
 
 var errKilled = errors.New("session was killed")
 
-// serve runs the session from the greeting to its end.
+// logger names the session. It is made when there is something to say, for most
+// sessions have nothing.
+func (s *session) logger() *slog.Logger {
+	l := s.srv.log.With("conn", s.id, "client", s.addr.String())
+	if p := s.public.Load(); p != nil {
+		l = l.With("user", p.user)
+	}
+	return l
+}
+
+// serve runs a session that has been greeted to its end.
 func (s *session) serve(ctx context.Context) {
 	defer s.finish()
-	if err := s.greet(ctx); err != nil {
-		s.srv.metrics.refused(err)
-		s.log.Info("client refused", "err", err)
-		return
-	}
 	s.srv.entered(s)
 	s.srv.metrics.open.Add(1)
 	defer s.srv.metrics.open.Add(-1)
 	err := s.loop(ctx)
 	switch {
-	case err == nil, errors.Is(err, errClientEnd):
-		s.log.Debug("session ended")
 	case errors.Is(err, errKilled):
-		s.log.Info("session killed")
+		s.logger().Info("session killed")
+	case err == nil, errors.Is(err, errClientEnd):
+		if s.srv.log.Enabled(ctx, slog.LevelDebug) {
+			s.logger().Debug("session ended")
+		}
 	default:
-		s.log.Info("session ended", "err", err)
+		s.logger().Info("session ended", "err", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,20 @@ func (srv *Server) look(ctx context.Context, before map[uint32]uint64) map[uint3
 		srv.killAbandoned(ctx, s, b)
 	}
 	return busy
+}
+
+// socketOptions sets on a listener what the clients' sockets inherit from it, so
+// that it need not be set on each: no delay for small packets, and probes of idle
+// connections as Go makes them.
+func socketOptions(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		// Errors are of sockets that have no such option, as unix sockets: none is needed there.
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9)
+	})
 }
 
 // gone says whether the client has closed its end of the connection.

@@ -32,6 +32,7 @@ type Options struct {
 	Level         *slog.LevelVar // of the log, changed by a reload; nil: fixed
 	AddressesFile string         // where the real addresses are written; empty: nowhere
 	Version       string
+	FixedProcs    bool             // leave GOMAXPROCS alone: others use the process too
 	Reload        <-chan os.Signal // asks for the file to be read again; may be nil
 	Ready         func(Addresses)  // called once, when everything listens; may be nil
 }
@@ -162,6 +163,7 @@ func (a *App) Run(ctx context.Context) error {
 	context.AfterFunc(parts, cancel) // a part that fails ends the program
 	g.Go(func() error { return a.monitor.Run(parts) })
 	g.Go(func() error { return a.catalog.Run(parts) })
+	g.Go(func() error { return a.adaptProcs(parts) })
 	if adm != nil {
 		g.Go(func() error { return adm.Run(parts) })
 	}
