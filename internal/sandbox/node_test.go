@@ -136,11 +136,15 @@ func TestServerDiesWithItsStarter(t *testing.T) {
 		t.Run(end, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestServerDiesWithItsStarter$")
 			cmd.Env = append(os.Environ(), "SANDBOX_TEST_CHILD_DIR="+shortDir(t), "SANDBOX_TEST_CHILD_END="+end)
-			out, err := cmd.StdoutPipe()
+			// Not StdoutPipe: waiting for the process closes that, read or not.
+			out, childsOut, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer func() { _ = out.Close() }()
+			cmd.Stdout = childsOut
 			p, err := StartProcess(cmd)
+			_ = childsOut.Close()
 			if err != nil {
 				t.Fatal(err)
 			}
