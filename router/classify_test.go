@@ -372,7 +372,7 @@ func TestCharsets(t *testing.T) {
 func TestWithSQLMode(t *testing.T) {
 	for value, want := range map[string]Mode{
 		"": {},
-		"STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION": {},
+		"STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION":                  {},
 		"REAL_AS_FLOAT,PIPES_AS_CONCAT,ANSI_QUOTES,IGNORE_SPACE,ANSI": {ANSIQuotes: true, IgnoreSpace: true},
 		"no_backslash_escapes":                                        {NoBackslashEscapes: true},
 		"ORACLE":                                                      {ANSIQuotes: true, IgnoreSpace: true},

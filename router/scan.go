@@ -14,7 +14,7 @@ type scanner struct {
 	t          *token // the present token
 	p1, p2, p3 *token // the ones before it
 	tokens     [4]token
-	dots       int   // how many names are joined by dots, up to the last token, less one
+	dots       int // how many names are joined by dots, up to the last token, less one
 
 	cteOpen  bool // in the list of WITH, whose names can have column lists
 	cteDepth int
