@@ -184,6 +184,7 @@ func (d *demo) startApp(ctx context.Context, logFile io.Writer) (chan error, err
 	ready := make(chan app.Addresses, 1)
 	d.app, err = app.New(cfg, log, app.Options{
 		Path: path, Level: level, Version: d.o.Version, Ready: func(at app.Addresses) { ready <- at },
+		FixedProcs: true, // the load runs in this process too
 	})
 	if err != nil {
 		return nil, err
