@@ -28,6 +28,9 @@ const goSQLRun = "BELLWETHER_GOSQL_RUN"
 //
 // The tests read at once what they wrote, over other connections too, so the
 // rule sends their schema to the leader: what they prove is the protocol.
+//
+// TestConcurrent is left out, as it is by default: it opens as many sessions as
+// the server allows, and the followers and the monitor have some of them.
 func TestGoSQLDriverSuite(t *testing.T) {
 	binary, dir := buildGoSQLDriverTests(t)
 	atLeast := 100 // tests that pass
@@ -59,6 +62,9 @@ func TestGoSQLDriverSuite(t *testing.T) {
 		}
 		direct, proxied := results[0], results[1]
 		for _, name := range slices.Sorted(maps.Keys(direct)) {
+			if killedWithClient[name] && proxied[name] == "SKIP" {
+				continue
+			}
 			if direct[name] != proxied[name] {
 				t.Errorf("%s: %s directly, %q through the proxy", name, direct[name], proxied[name])
 			}
@@ -69,6 +75,17 @@ func TestGoSQLDriverSuite(t *testing.T) {
 			}
 		}
 	})
+}
+
+// killedWithClient are the tests that cancel an INSERT by closing the connection
+// and skip themselves when it did not take effect after all ("TODO: need to kill
+// the query, and v should be 0"). A server goes on with the statement; Bellwether
+// kills it, because its client is gone.
+var killedWithClient = map[string]bool{
+	"TestContextCancelExec/default":      true,
+	"TestContextCancelQuery/default":     true,
+	"TestContextCancelStmtExec/default":  true,
+	"TestContextCancelStmtQuery/default": true,
 }
 
 // buildGoSQLDriverTests compiles the driver's tests from a copy of the module,
@@ -127,7 +144,7 @@ func runGoSQLDriverTests(t *testing.T, binary, dir string, tg target) (results m
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
 		"MYSQL_TEST_USER="+account.User, "MYSQL_TEST_PASS="+account.Password, "MYSQL_TEST_PROT=tcp",
-		"MYSQL_TEST_ADDR="+tg.addr(), "MYSQL_TEST_DBNAME="+goSQLSchema, "MYSQL_TEST_CONCURRENT=1")
+		"MYSQL_TEST_ADDR="+tg.addr(), "MYSQL_TEST_DBNAME="+goSQLSchema)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
@@ -149,9 +166,10 @@ func failures(out string) string {
 	var b strings.Builder
 	shown := 0
 	for i, l := range lines {
-		if strings.Contains(l, "--- FAIL") || strings.HasPrefix(l, "panic:") {
-			fmt.Fprintln(&b, strings.Join(lines[max(shown, i-before):min(i+before, len(lines))], "\n"))
-			shown = i + before
+		if i >= shown && (strings.Contains(l, "--- FAIL") || strings.HasPrefix(l, "panic:")) {
+			end := min(i+before, len(lines))
+			fmt.Fprintln(&b, strings.Join(lines[max(shown, i-before):end], "\n"))
+			shown = end
 		}
 	}
 	return b.String()
