@@ -241,10 +241,28 @@ func (m *Monitor) probeLoop(ctx context.Context, node string, p asker, interval 
 		if l := m.store.Load().Leader; l != nil && l.Name == node {
 			phase = 0
 		}
-		if !sleep(ctx, untilNext(time.Since(m.base), interval, phase)) {
+		if !m.rest(ctx, untilNext(time.Since(m.base), interval, phase)) {
 			return
 		}
 	}
+}
+
+// hurriedInterval is the interval between probes while sessions wait for positions.
+const hurriedInterval = 20 * time.Millisecond
+
+// rest waits for the next probe: until its time has come, or until somebody wants
+// positions sooner. It returns false when ctx ended.
+func (m *Monitor) rest(ctx context.Context, d time.Duration) bool {
+	for d > hurriedInterval {
+		if !sleep(ctx, hurriedInterval) {
+			return false
+		}
+		d -= hurriedInterval
+		if m.store.Hurried(time.Now()) {
+			return true
+		}
+	}
+	return sleep(ctx, d)
 }
 
 // untilNext returns how long to wait for the next moment of the grid of that

@@ -59,6 +59,10 @@ func (j *judge) judgeFollower(m *member, now time.Time, v *verdict) {
 	broken := func(format string, args ...any) {
 		v.State, v.Why = topology.StateBroken, fmt.Sprintf(format, args...)
 	}
+	if !m.obs.ReadOnly && leader == nil && j.conflict == "" {
+		v.State, v.Why = topology.StateUnknown, "takes writes; the others have not been asked yet"
+		return
+	}
 	if !m.obs.ReadOnly {
 		if broken("takes writes (read_only is off), but is not the leader"); leader == nil {
 			v.Why = "takes writes, but is not published as the leader: " + j.conflict

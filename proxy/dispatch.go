@@ -290,8 +290,11 @@ func (s *session) decide(q *router.Query, st *router.Statement) router.Decision 
 		s.view.Stay = s.follower != nil && s.follower.read
 	}
 	d := set.Policy.Route(&s.view, st, q, snap)
-	if d.Reason == router.ReasonFloor && s.view.Stay && !usable(snap.Node(s.follower.node)) {
-		s.releaseFollower()
+	if d.Reason == router.ReasonFloor {
+		s.srv.cfg.Topology.Hurry(time.Now().Add(hurry))
+		if s.view.Stay && !usable(snap.Node(s.follower.node)) {
+			s.releaseFollower()
+		}
 	}
 	if d.Target == router.TargetFollower && s.avoid == d.Node.Name && s.avoidSeq == snap.Seq {
 		if other := s.elsewhere(snap, s.avoid); other != nil {
@@ -302,6 +305,10 @@ func (s *session) decide(q *router.Query, st *router.Statement) router.Decision 
 	}
 	return d
 }
+
+// hurry is for how long newer positions are wanted after a read that went to the
+// leader for lack of them. The next such read asks again.
+const hurry = 100 * time.Millisecond
 
 // usable says whether a follower may be read from at all, apart from what one
 // session must see.

@@ -134,6 +134,7 @@ func (s *Snapshot) Clone() *Snapshot {
 // Store holds the present Snapshot. The zero value is not usable; see NewStore.
 type Store struct {
 	current atomic.Pointer[Snapshot]
+	hurry   atomic.Int64 // until when positions are wanted soon, nanoseconds of the Unix epoch
 
 	mu      sync.Mutex    // guards publishing and changed
 	changed chan struct{} // closed when the next snapshot is published
@@ -169,6 +170,14 @@ func (st *Store) Update(f func(next *Snapshot) *Snapshot) *Snapshot {
 	st.changed = make(chan struct{})
 	return next
 }
+
+// Hurry asks for newer positions than the usual interval of probing would bring,
+// until a moment soon after now: a session waits for a follower to have what it
+// wrote or read.
+func (st *Store) Hurry(until time.Time) { st.hurry.Store(until.UnixNano()) }
+
+// Hurried says whether somebody wants newer positions at the moment now.
+func (st *Store) Hurried(now time.Time) bool { return now.UnixNano() < st.hurry.Load() }
 
 // Changed returns the present snapshot and a channel that is closed when a
 // newer one is published.
