@@ -21,21 +21,36 @@ import (
 type exchange struct {
 	s   *session
 	seq byte // of the client's last packet
-	buf []byte
 }
 
 // read reads the client's next packet. It is valid until the next call.
 func (x *exchange) read() ([]byte, error) {
-	payload, seq, err := wire.ReadPacket(x.s.conn, x.buf[:0], maxResponse)
-	if err != nil {
-		if errors.Is(err, wire.ErrTooLarge) {
-			_ = x.s.reject(seq+1, wire.NewErr(wire.ErHandshake, "Bad handshake"))
-		}
+	in := &x.s.in
+	in.consume(x.s.held)
+	x.s.held = 0
+	if err := in.fill(x.s.conn, wire.HeaderLen); err != nil {
 		return nil, err
 	}
+	n, seq := wire.Header(in.buf[in.r:])
 	x.seq = seq
-	x.buf = payload
-	return payload, nil
+	if n > maxResponse {
+		return nil, x.s.reject(seq+1, wire.NewErr(wire.ErHandshake, "Bad handshake"))
+	}
+	if err := in.fill(x.s.conn, wire.HeaderLen+n); err != nil {
+		return nil, err
+	}
+	x.s.held = wire.HeaderLen + n
+	return in.buf[in.r+wire.HeaderLen : in.r+x.s.held : in.r+x.s.held], nil
+}
+
+// ended drops the client's last packet. What has arrived behind it was sent before
+// the answer: never is that in order, and in clear it must not pass for encrypted.
+func (x *exchange) ended() error {
+	x.s.answered()
+	if x.s.in.r != x.s.in.w {
+		return fmt.Errorf("%w: the client spoke out of turn", errRejected)
+	}
+	return nil
 }
 
 // errWrong says that the proof of the password was wrong.
@@ -447,7 +462,7 @@ func (s *session) changeUser(ctx context.Context, req *request) error {
 		return errTooLarge
 	}
 	var cu wire.ChangeUser
-	err := wire.DecodeChangeUser(req.payload(), s.caps, &cu)
+	err := wire.DecodeChangeUser(bytes.Clone(req.payload()), s.caps, &cu)
 	s.in.consume(len(req.bytes))
 	if err != nil {
 		return s.fail(wire.ErUnknownCom, "08S01", "Unknown command")
@@ -468,6 +483,7 @@ func (s *session) changeUser(ctx context.Context, req *request) error {
 		return err
 	}
 	s.state.schema = cu.Schema
+	s.answered()
 	return s.first(ctx, x.seq+1)
 }
 

@@ -453,7 +453,7 @@ func (s *session) forgetState() {
 	s.state.forget()
 	s.locks, s.xa = false, false
 	s.temps.Reset()
-	s.asked = nil
+	s.asked, s.hidden = nil, false
 	s.view.TempTables = false
 	s.view.LockedTables = false
 	info := s.srv.cfg.Server()

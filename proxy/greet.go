@@ -57,6 +57,9 @@ func (s *session) greet(ctx context.Context) error {
 		return err
 	}
 	if wire.IsSSLRequest(payload) && set.TLS != nil {
+		if err := x.ended(); err != nil {
+			return err
+		}
 		if err := s.encrypt(ctx, set.TLS); err != nil {
 			return err
 		}
@@ -74,6 +77,9 @@ func (s *session) greet(ctx context.Context) error {
 	}
 	s.adopt(&resp)
 	if err := x.authenticate(ctx, resp.User, resp.Plugin, resp.Auth); err != nil {
+		return err
+	}
+	if err := x.ended(); err != nil {
 		return err
 	}
 	if err := s.first(ctx, x.seq+1); err != nil {

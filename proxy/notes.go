@@ -12,7 +12,7 @@ import (
 // notable says whether noteAfter has anything to do for a statement.
 func notable(st *router.Statement) bool {
 	return st.Verb == router.VerbXA || st.CreatesTempTable || st.DropsTable || st.AcquiresLock || st.ReleasesLock || st.AccountAdmin ||
-		(st.Opaque && st.Class != router.ClassRead)
+		st.Opaque || st.UsesPrepareSQL || st.Verb == router.VerbSet
 }
 
 // noteAfter takes from a statement that ran at home what the server's trackers
@@ -24,8 +24,13 @@ func (s *session) noteAfter(ctx context.Context, sql []byte, st *router.Statemen
 		}
 		return
 	}
+	s.hidden = s.hidden || containsFold(sql, "temporary") && (st.Opaque || st.UsesPrepareSQL || st.Verb == router.VerbSet)
+	if st.Opaque && (s.hidden || s.srv.cfg.Routines().MakesTemporary()) {
+		s.temps.MarkUnknown()
+		s.view.TempTables = true
+	}
 	switch {
-	case st.CreatesTempTable || st.DropsTable || (st.Opaque && st.Class != router.ClassRead):
+	case st.CreatesTempTable || st.DropsTable:
 		s.temps.Apply(sql, s.mode, st, s.state.schema)
 		s.view.TempTables = s.temps.Any()
 	case st.AcquiresLock && (st.Multi || st.Verb == router.VerbLockTables || st.Verb == router.VerbFlush):

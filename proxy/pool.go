@@ -58,12 +58,18 @@ func (p *pool) take(key *poolKey, now time.Time) *backend {
 		p.keep(key, list[:len(list)-1])
 		p.mu.Unlock()
 		set := p.settings()
-		if (set.MaxLifetime > 0 && now.Sub(b.born) > set.MaxLifetime) || b.alive() != nil {
+		if (set.MaxLifetime > 0 && now.Sub(b.born) > set.MaxLifetime) || !b.fresh(now) && b.alive() != nil {
 			p.discard(b)
 			continue
 		}
 		return b
 	}
+}
+
+// fresh says whether a connection was used so lately that it need not be probed.
+// Only reads can rely on that: one that finds its follower gone runs elsewhere.
+func (b *backend) fresh(now time.Time) bool {
+	return b.follower && now.Sub(b.idle) < 100*time.Millisecond
 }
 
 // keep stores a shortened list. The caller holds mu and took exactly one away.

@@ -68,6 +68,7 @@ type session struct {
 	retrack bool            // the client changed what is tracked: ask for everything again
 	stmts   statements
 	temps   router.TempTables
+	hidden  bool // a text that may run later, unseen, makes temporary tables
 	xa      bool // an XA transaction is open on the home connection
 	locks   bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
 

@@ -30,6 +30,7 @@ type Catalog struct {
 	// foreignViews: one of them has a name beyond ASCII, whose case is not
 	// folded here: any such name is taken for it.
 	foreignViews bool
+	temporary    bool     // a routine may make temporary tables
 	assigns      []string // variables that routines name as @@name
 }
 
@@ -127,6 +128,7 @@ func NewCatalog(routines []Routine, views []View) *Catalog {
 	safe := make([]bool, len(routines))
 	for i := range routines {
 		c.assigns = assigned(routines[i].Body, c.assigns)
+		c.temporary = c.temporary || routines[i].Body == "" || mentionsTemporary(routines[i].Body)
 		safe[i] = declaredHarmless(&routines[i])
 	}
 	unsafe := make([]bool, len(views))
@@ -280,6 +282,13 @@ func forbiddenInBody(w *word) bool {
 	}
 	return false
 }
+
+// MakesTemporary says whether a stored routine may make temporary tables: what a
+// CALL may leave behind without the server's trackers telling. With a nil Catalog
+// any may.
+func (c *Catalog) MakesTemporary() bool { return c == nil || c.temporary }
+
+func mentionsTemporary(body string) bool { return strings.Contains(strings.ToLower(body), "temporary") }
 
 // Assigns returns the system variables that stored routines name as @@name, in
 // lower case: what a CALL may change without the server's trackers telling.
