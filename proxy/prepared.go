@@ -122,14 +122,31 @@ func (s *session) execute(ctx context.Context, req *request) error {
 	}
 	s.cursor, _ = wire.StmtExecuteFlags(req.payload())
 	p.cursor = s.cursor&cursorFlags != 0
+	s.bound(req, p)
 	if !req.whole || p.sql == nil || p.long || p.cursor {
 		p.long = false
+		if !req.whole && s.unbound(req, p) {
+			if err := s.skip(req); err != nil {
+				return err
+			}
+			return s.fail(wire.ErUnknown, "HY000", "Bellwether: an execution of this size must bind the types of its parameters")
+		}
 		s.srv.metrics.count(router.TargetLeader, router.ReasonOpenCursor)
 		_, err := s.executeHome(ctx, wire.ComStmtExecute, req, p)
 		return err
 	}
-	s.bound(req, p)
 	return s.route(ctx, wire.ComStmtExecute, req, &p.query, &p.class, p)
+}
+
+// unbound says whether an execution that is too long to be rewritten relies on
+// types that the home connection was never told, because those before it ran on a
+// follower.
+func (s *session) unbound(req *request, p *statement) bool {
+	at, _, ok := s.parameters(req.payload(), p)
+	if !ok || req.payload()[at] != 0 {
+		return false
+	}
+	return s.home == nil || s.home.prepared[p.id].types != p.version
 }
 
 // cursorFlags are the bits of COM_STMT_EXECUTE's flags that ask for a cursor.
@@ -195,8 +212,8 @@ func (s *session) exchangeStatement(b *backend, cmd wire.Command, req *request, 
 	here := b.prepared[p.id]
 	payload := req.payload()
 	binary.LittleEndian.PutUint32(payload[1:], here.id)
-	if cmd == wire.ComStmtExecute && req.whole && here.types != p.version {
-		if full, ok := s.withTypes(req, p); ok {
+	if cmd == wire.ComStmtExecute && here.types != p.version {
+		if full, ok := s.withTypes(req, p); ok && req.whole {
 			here.types = p.version
 			b.prepared[p.id] = here
 			s.held = len(req.bytes)
