@@ -7,12 +7,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 	"github.com/bellwetherdb/bellwether/router"
 )
 
 // metrics counts without locks; Prometheus reads the counters when it asks.
 type metrics struct {
+	topology *topology.Store
+
 	accepted  atomic.Uint64
 	open      atomic.Int64
 	poolHits  atomic.Uint64
@@ -22,14 +25,17 @@ type metrics struct {
 	rejected  [1 << 13]atomic.Uint32 // by error code
 	routed    [router.NumTargets][router.NumReasons]atomic.Uint64
 
-	acceptedDesc, openDesc, poolDesc, dialDesc, learnedDesc, abandonedDesc, rejectedDesc, routedDesc *prometheus.Desc
+	acceptedDesc, openDesc, poolDesc, dialDesc, learnedDesc, abandonedDesc, rejectedDesc, routedDesc, nodeDesc, connDesc *prometheus.Desc
 }
 
-func newMetrics() *metrics {
+func newMetrics(store *topology.Store) *metrics {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("bellwether_"+name, help, labels, nil)
 	}
 	return &metrics{
+		topology:      store,
+		nodeDesc:      desc("node_statements_total", "Statements executed for clients, by node.", "node"),
+		connDesc:      desc("node_connections", "Open backend connections, idle ones included, by node.", "node"),
 		acceptedDesc:  desc("client_connections_total", "Client connections accepted."),
 		openDesc:      desc("client_connections", "Client connections that are logged in."),
 		poolDesc:      desc("backend_connections_reused_total", "Backend connections taken from the pool."),
@@ -57,7 +63,7 @@ func (m *metrics) refused(err error) {
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.acceptedDesc, m.openDesc, m.poolDesc, m.dialDesc, m.learnedDesc, m.abandonedDesc, m.rejectedDesc, m.routedDesc,
+		m.acceptedDesc, m.openDesc, m.poolDesc, m.dialDesc, m.learnedDesc, m.abandonedDesc, m.rejectedDesc, m.routedDesc, m.nodeDesc, m.connDesc,
 	} {
 		ch <- d
 	}
@@ -82,6 +88,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			}
 			counter(m.rejectedDesc, uint64(n), label)
 		}
+	}
+	for _, n := range m.topology.Load().Nodes {
+		counter(m.nodeDesc, n.Load.Statements.Load(), n.Name)
+		ch <- prometheus.MustNewConstMetric(m.connDesc, prometheus.GaugeValue, float64(n.Load.Connections.Load()), n.Name)
 	}
 	for t := range m.routed {
 		for r := range m.routed[t] {

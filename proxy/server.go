@@ -52,7 +52,7 @@ func New(cfg Config, learned *router.Learned, reg prometheus.Registerer) (*Serve
 		return nil, fmt.Errorf("make an RSA key: %w", err)
 	}
 	srv := &Server{
-		cfg: cfg, log: cfg.Log, metrics: newMetrics(), offers: newOffers(), learned: learned,
+		cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Topology), offers: newOffers(), learned: learned,
 		secrets: newSecrets(), users: newUserCounts(), rsa: key,
 		sessions: make(map[uint32]*session), greeting: make(map[netip.Addr]int),
 	}
