@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -57,9 +59,6 @@ func (s *session) greet(ctx context.Context) error {
 		return err
 	}
 	if wire.IsSSLRequest(payload) && set.TLS != nil {
-		if err := x.ended(); err != nil {
-			return err
-		}
 		if err := s.encrypt(ctx, set.TLS); err != nil {
 			return err
 		}
@@ -116,13 +115,38 @@ func (s *session) adopt(resp *wire.HandshakeResponse) {
 
 // encrypt upgrades the client's connection to TLS.
 func (s *session) encrypt(ctx context.Context, cfg *tls.Config) error {
-	tc := tls.Server(s.conn, cfg)
+	// Clients send their hello right behind the request, without waiting. It is for
+	// TLS to read, and nothing that came in clear is read as a packet.
+	hello := bytes.Clone(s.in.buf[s.in.r+s.held : s.in.w])
+	s.held = 0
+	s.in.consume(s.in.w - s.in.r)
+	conn := s.conn
+	if len(hello) > 0 {
+		conn = &readAhead{Conn: conn, head: hello}
+	}
+	tc := tls.Server(conn, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("tls with the client: %w", err)
 	}
 	s.conn = tc
 	s.secure = true
 	return nil
+}
+
+// readAhead is a connection of which some bytes have been read already.
+type readAhead struct {
+	net.Conn
+	head []byte
+}
+
+// Read implements io.Reader.
+func (c *readAhead) Read(p []byte) (int, error) {
+	if len(c.head) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.head)
+	c.head = c.head[n:]
+	return n, nil
 }
 
 // compress switches to the compressed protocol, where it was negotiated.
