@@ -81,9 +81,15 @@ func (x *exchange) authenticate(ctx context.Context, user, plugin string, reply 
 	if e := s.barred(account, user); e != nil {
 		return s.reject(x.seq+1, e)
 	}
-	if !s.srv.users.enter(user, s.limitOf(account)) {
-		return s.reject(x.seq+1, wire.NewErr(wire.ErTooManyUserConnections,
-			"User %s already has more than 'max_user_connections' active connections", user))
+	limit := s.limitOf(account)
+	if !s.srv.users.enter(user, limit) {
+		e := wire.NewErr(wire.ErTooManyUserConnections,
+			"User %s already has more than 'max_user_connections' active connections", user)
+		if limit == account.MaxConnections { // the account's own
+			e = wire.NewErr(wire.ErUserLimitReached,
+				"User '%s' has exceeded the 'max_user_connections' resource (current value: %d)", user, limit)
+		}
+		return s.reject(x.seq+1, e)
 	}
 	s.counted = user
 	s.user, s.account, s.cred = user, account, cred
@@ -91,6 +97,9 @@ func (x *exchange) authenticate(ctx context.Context, user, plugin string, reply 
 	if u, ok := s.srv.settings.Load().Users[user]; ok {
 		s.secret = "given:" + wire.NativeHash(u.Password)
 	}
+	version := s.srv.cfg.Accounts().Version()
+	s.secret += ":" + version
+	s.srv.sawRights(version, time.Now())
 	s.view.User = user
 	return nil
 }
@@ -347,9 +356,6 @@ func (s *session) barred(a *accounts.Account, user string) *wire.Err {
 	case a.Locked:
 		return wire.NewErr(wire.ErMySQLAccountLocked,
 			"Access denied for user '%s'@'%s'. Account is locked.", user, a.Host)
-	case a.PasswordExpired && !s.caps.Has(wire.ClientCanHandleExpiredPasswords):
-		return wire.NewErr(wire.ErMustChangePasswordLogin,
-			"Your password has expired. To log in you must change it using a client that supports expired passwords.")
 	case !s.encryptedAs(a):
 		return wire.NewErr(wire.ErAccessDenied,
 			"Access denied for user '%s'@'%s' (using password: YES)", user, s.host())

@@ -32,7 +32,7 @@ func (s *session) key(node *topology.Node, follower bool) poolKey {
 func (s *session) connect(ctx context.Context, node *topology.Node, follower bool) (*backend, error) {
 	p := s.srv.pools.of(node.Name)
 	key := s.key(node, follower)
-	share := s.srv.cfg.Server().InitConnect == ""
+	share := s.srv.cfg.Server().InitConnect == "" && !s.account.PasswordExpired
 	if share {
 		if b := p.take(&key, time.Now()); b != nil {
 			s.srv.metrics.poolHits.Add(1)
@@ -57,12 +57,21 @@ func (s *session) connect(ctx context.Context, node *topology.Node, follower boo
 		p.discard(b)
 		return nil, err
 	}
-	if err := b.setUp(s.mariadb()); err != nil {
+	switch err := b.setUp(s.mariadb()); {
+	case mustChange(err) && !follower: // until then only that is allowed
+		b.dirty, s.retrack = true, true
+	case err != nil:
 		b.broken = true
 		p.discard(b)
 		return nil, fmt.Errorf("set up a session on %s: %w", node.Name, err)
 	}
 	return b, nil
+}
+
+// mustChange says whether a server wants an expired password changed first.
+func mustChange(err error) bool {
+	e, ok := errors.AsType[*wire.Err](err)
+	return ok && e.Code == wire.ErMustChangePassword
 }
 
 // sameAccount makes sure that the node took the client for the account that was
@@ -281,6 +290,10 @@ func (s *session) giveBack(b *backend) {
 		return
 	}
 	if b.broken {
+		p.discard(b)
+		return
+	}
+	if s.srv.unsettled(b) || (s.role && !b.follower) {
 		p.discard(b)
 		return
 	}

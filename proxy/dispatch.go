@@ -246,11 +246,18 @@ func (s *session) routed(ctx context.Context, cmd wire.Command, req *request, q 
 
 // queryHome runs the text of a statement on the home connection.
 func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, st *router.Statement) (answer, error) {
-	if st.Verb == router.VerbLockTables {
+	switch {
+	case st.Verb == router.VerbLockTables:
 		s.locks = true
+	case st.Verb == router.VerbSetRole, st.Multi && containsFold(q.SQL, "role"):
+		s.role = true
 	}
 	if notable(st) || st.MayChangeSession {
 		q.SQL = bytes.Clone(q.SQL) // the request's bytes are gone when it is answered
+	}
+	if st.AccountAdmin {
+		s.srv.changes.Add(1)
+		defer s.srv.changes.Add(-1) // when noteAfter has read the accounts again
 	}
 	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead)
 	if err == nil {
@@ -278,7 +285,7 @@ func (s *session) decide(q *router.Query, st *router.Statement) router.Decision 
 		s.view.HomeOnly = router.ReasonLockedTables
 	case s.xa:
 		s.view.HomeOnly = router.ReasonXA
-	case s.state.fixed != "":
+	case s.state.fixed != "", s.role:
 		s.view.HomeOnly = router.ReasonSessionVariable
 	}
 	set := s.srv.settings.Load()

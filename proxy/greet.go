@@ -232,7 +232,8 @@ func (s *session) first(ctx context.Context, seq byte) error {
 func (s *session) firstBackend(ctx context.Context) (*backend, error) {
 	snap := s.snapshot()
 	read := router.Statement{Class: router.ClassRead, Reason: router.ReasonRead, Verb: router.VerbSelect}
-	if d := s.srv.settings.Load().Policy.Route(&s.view, &read, &router.Query{}, snap); d.Target == router.TargetFollower && s.srv.shares() {
+	d := s.srv.settings.Load().Policy.Route(&s.view, &read, &router.Query{}, snap)
+	if d.Target == router.TargetFollower && s.srv.shares() && !s.account.PasswordExpired {
 		key := s.key(d.Node, true)
 		if b := s.srv.pools.of(d.Node.Name).take(&key, time.Now()); b != nil {
 			s.follower = b

@@ -21,7 +21,7 @@ type poolKey struct {
 	node      string
 	follower  bool // the connection's session is read-only
 	user      string
-	secret    string // fingerprint of the credential: a changed password finds no old connection
+	secret    string // fingerprint of the credential and of all rights: after a change no old connection is found
 	schema    string
 	caps      wire.Capability
 	collation byte

@@ -166,6 +166,10 @@ func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *reques
 		return answer{}, s.explain(err)
 	}
 	b.dirty = true
+	if p.class.AccountAdmin {
+		s.srv.changes.Add(1)
+		defer s.srv.changes.Add(-1)
+	}
 	s.begin(b)
 	a, err := s.exchangeStatement(b, cmd, req, p)
 	s.done(b)

@@ -41,6 +41,33 @@ func (c *secrets) keep(key, password string) {
 	c.byKey[key] = password
 }
 
+// rightsSeen is the version of the leader's accounts and rights that a login met,
+// and when it was first met; the zero time where it is the first one.
+type rightsSeen struct {
+	version string
+	since   time.Time
+}
+
+// rightsSettle is for how long after a change connections to followers are not kept
+// for later logins: the rights are fixed when a connection is made, and the
+// follower may have had the old ones then.
+const rightsSettle = 10 * time.Second
+
+func (srv *Server) sawRights(version string, now time.Time) {
+	switch old := srv.rights.Load(); {
+	case old == nil:
+		srv.rights.CompareAndSwap(nil, &rightsSeen{version: version})
+	case old.version != version:
+		srv.rights.CompareAndSwap(old, &rightsSeen{version, now})
+	}
+}
+
+// unsettled says whether a follower's connection may have rights of before a change.
+func (srv *Server) unsettled(b *backend) bool {
+	r := srv.rights.Load()
+	return b.follower && r != nil && !r.since.IsZero() && b.born.Before(r.since.Add(rightsSettle))
+}
+
 // userCounts counts the sessions of each user.
 type userCounts struct {
 	mu sync.Mutex

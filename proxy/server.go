@@ -32,7 +32,9 @@ type Server struct {
 	users    *userCounts
 	digests  digests
 	rsa      *rsaKey
-	refresh  throttle // of account refreshes that failed logins ask for
+	refresh  throttle     // of account refreshes that failed logins ask for
+	changes  atomic.Int32 // statements under way that change accounts
+	rights   atomic.Pointer[rightsSeen]
 
 	nextID atomic.Uint32
 
@@ -324,14 +326,16 @@ func (srv *Server) learn(q *router.Query) {
 	srv.metrics.learned.Add(1)
 }
 
-// needAccounts makes sure that the accounts have been read once.
+// needAccounts makes sure that the accounts have been read once, and again where a
+// statement is changing them: its client may have the answer already, and log in.
 func (srv *Server) needAccounts(ctx context.Context) error {
-	if srv.cfg.Accounts() != nil {
+	known := srv.cfg.Accounts() != nil
+	if known && srv.changes.Load() == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, srv.settings.Load().ConnectTimeout)
 	defer cancel()
-	if err := srv.cfg.RefreshAccounts(ctx); err != nil {
+	if err := srv.cfg.RefreshAccounts(ctx); err != nil && !known {
 		return fmt.Errorf("the leader's accounts are not known: %w", err)
 	}
 	if srv.cfg.Accounts() == nil {

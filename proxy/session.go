@@ -40,7 +40,7 @@ type session struct {
 	user      string
 	account   *accounts.Account
 	cred      *credential
-	secret    string // fingerprint of cred
+	secret    string // fingerprint of cred, and of all rights at the login
 	since     time.Time
 	counted   string // the user under whom the session is counted
 	waiting   bool   // not authenticated yet; guarded by the server's mu
@@ -70,6 +70,7 @@ type session struct {
 	temps   router.TempTables
 	hidden  bool // a text that may run later, unseen, makes temporary tables
 	xa      bool // an XA transaction is open on the home connection
+	role    bool // SET ROLE ran on the home connection: followers have the default role, and no reset brings it back
 	locks   bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
 
 	public atomic.Pointer[public]  // what others may know
@@ -214,8 +215,8 @@ func (s *session) after(b *backend, a *answer) error {
 	s.view.InTransaction = s.inTransaction()
 	s.view.Autocommit = s.status&uint16(wire.StatusAutocommit) != 0
 	if s.retrack {
-		s.retrack = false
-		if _, err := b.command(wire.ComQuery, b.setUpSQL(s.mariadb())); err != nil {
+		_, err := b.command(wire.ComQuery, b.setUpSQL(s.mariadb()))
+		if s.retrack = mustChange(err); err != nil && !s.retrack {
 			return s.lostHome(err, true)
 		}
 	}

@@ -49,6 +49,7 @@ type Table struct {
 	byUser          map[string][]*entry // named accounts, most specific host first
 	anonymous       []*entry
 	count           int
+	version         string
 }
 
 type entry struct {
@@ -80,6 +81,22 @@ func New(flavor gtid.Flavor, list []Account, skipNameResolve bool) *Table {
 	}
 	sortEntries(flavor, t.anonymous)
 	return t
+}
+
+// WithVersion returns the table under the name of a version, which changes with
+// anything that a login's rights depend on.
+func (t *Table) WithVersion(version string) *Table {
+	c := *t
+	c.version = version
+	return &c
+}
+
+// Version is what WithVersion was told.
+func (t *Table) Version() string {
+	if t == nil {
+		return ""
+	}
+	return t.version
 }
 
 // Len returns how many accounts can log in.

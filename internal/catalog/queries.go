@@ -21,6 +21,10 @@ func digest(columns string) string {
 		"), 256), 16), 16, 10) AS UNSIGNED)))"
 }
 
+// schemaRights fingerprints what, with the global rights and the roles, is fixed
+// at a login: connections made before a change are of no use to later logins.
+var schemaRights = digest("GRANTEE, TABLE_SCHEMA, PRIVILEGE_TYPE, IS_GRANTABLE") + " FROM information_schema.SCHEMA_PRIVILEGES"
+
 const systemSchemas = "('sys', 'mysql', 'information_schema', 'performance_schema')"
 
 func (r *reader) fingerprint(ctx context.Context, which int) (string, error) {
@@ -29,13 +33,20 @@ func (r *reader) fingerprint(ctx context.Context, which int) (string, error) {
 	switch which {
 	case partAccounts:
 		if maria {
-			queries = []string{digest("Host, User, Priv") + " FROM mysql.global_priv"}
+			queries = []string{
+				digest("Host, User, Priv") + " FROM mysql.global_priv",
+				digest("Host, User, Role, Admin_option") + " FROM mysql.roles_mapping",
+				schemaRights,
+			}
 			break
 		}
 		queries = []string{
 			digest("Host, User, plugin, HEX(authentication_string), account_locked, password_expired, password_lifetime, password_last_changed, "+
 				"ssl_type, HEX(ssl_cipher), HEX(x509_issuer), HEX(x509_subject), max_user_connections, HEX(User_attributes)") + " FROM mysql.user",
 			digest("HOST, USER, DEFAULT_ROLE_HOST, DEFAULT_ROLE_USER") + " FROM mysql.default_roles",
+			digest("FROM_HOST, FROM_USER, TO_HOST, TO_USER") + " FROM mysql.role_edges",
+			digest("GRANTEE, PRIVILEGE_TYPE, IS_GRANTABLE") + " FROM information_schema.USER_PRIVILEGES",
+			schemaRights,
 		}
 	case partRoutines:
 		if maria {

@@ -64,10 +64,10 @@ func (p *Poller) read(ctx context.Context, cfg Config, s scope, now time.Time) e
 		p.variables.Store(vars)
 	}
 	changedResolve := old == nil || old.SkipNameResolve != vars.SkipNameResolve
-	err = p.readPart(ctx, partAccounts, s, now, changedResolve, func(ctx context.Context) error {
+	err = p.readPart(ctx, partAccounts, s, now, changedResolve, func(ctx context.Context, fingerprint string) error {
 		list, err := r.accounts(ctx)
 		if err == nil {
-			t := accounts.New(id.flavor, list, vars.SkipNameResolve)
+			t := accounts.New(id.flavor, list, vars.SkipNameResolve).WithVersion(fingerprint)
 			p.accounts.Store(t)
 			p.met.accounts.Set(float64(t.Len()))
 		}
@@ -77,11 +77,11 @@ func (p *Poller) read(ctx context.Context, cfg Config, s scope, now time.Time) e
 		return err
 	}
 	procs, views := r.procs, r.views
-	routinesErr := p.readPart(ctx, partRoutines, s, now, false, func(ctx context.Context) (err error) {
+	routinesErr := p.readPart(ctx, partRoutines, s, now, false, func(ctx context.Context, _ string) (err error) {
 		procs, err = r.routines(ctx)
 		return err
 	})
-	viewsErr := p.readPart(ctx, partViews, s, now, false, func(ctx context.Context) (err error) {
+	viewsErr := p.readPart(ctx, partViews, s, now, false, func(ctx context.Context, _ string) (err error) {
 		views, err = r.readViews(ctx)
 		return err
 	})
@@ -100,7 +100,7 @@ func sameSlice[T any](a, b []T) bool {
 
 // readPart asks for the fingerprint of a part if it is due, and reads it when
 // that has changed.
-func (p *Poller) readPart(ctx context.Context, which int, s scope, now time.Time, force bool, read func(context.Context) error) error {
+func (p *Poller) readPart(ctx context.Context, which int, s scope, now time.Time, force bool, read func(ctx context.Context, fingerprint string) error) error {
 	pt := &p.reader.parts[which]
 	if which != partAccounts && !pt.due(s, now) {
 		return nil
@@ -113,7 +113,7 @@ func (p *Poller) readPart(ctx context.Context, which int, s scope, now time.Time
 			p.met.reads.WithLabelValues(partNames[which]).Inc()
 		}
 		// The fingerprint was taken before: what changes in between is seen next time.
-		if err = read(ctx); err == nil {
+		if err = read(ctx, fp); err == nil {
 			pt.fingerprint, pt.read = fp, now
 		}
 	}
