@@ -3,6 +3,7 @@ package lagmonitor
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -75,7 +76,7 @@ func (h *heart) note(ctx context.Context, err error, now time.Time) {
 		h.met.heartbeats.WithLabelValues("ok").Inc()
 		return
 	}
-	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled {
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		return // shutting down
 	}
 	h.met.heartbeats.WithLabelValues("error").Inc()

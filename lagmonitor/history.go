@@ -91,10 +91,10 @@ func (h *history) measure(position gtid.Set, received time.Time) measurement {
 	if ref >= missing {
 		m.tx = h.samples[ref].position.Subtract(position).Count()
 	}
-	switch {
-	case missing == n:
+	switch missing {
+	case n:
 		return measurement{known: true, asOf: h.samples[n-1].last}
-	case missing == 0:
+	case 0:
 		m.span = max(received.Sub(h.samples[0].first), 0)
 		if ref < 0 { // nothing is known to have been missing then, nor to have been there
 			m.tx = h.samples[0].position.Subtract(position).Count()

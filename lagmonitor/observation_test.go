@@ -12,8 +12,15 @@ import (
 func TestUntilNext(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct{ elapsed, phase, want time.Duration }{
-		{0, 0, 100 * ms}, {1 * ms, 0, 99 * ms}, {99 * ms, 0, 101 * ms}, {80 * ms, 0, 120 * ms}, {70 * ms, 0, 30 * ms},
-		{0, 50 * ms, 50 * ms}, {50 * ms, 50 * ms, 100 * ms}, {40 * ms, 50 * ms, 110 * ms}, {1060 * ms, 50 * ms, 90 * ms},
+		{0, 0, 100 * ms},
+		{1 * ms, 0, 99 * ms},
+		{99 * ms, 0, 101 * ms},
+		{80 * ms, 0, 120 * ms},
+		{70 * ms, 0, 30 * ms},
+		{0, 50 * ms, 50 * ms},
+		{50 * ms, 50 * ms, 100 * ms},
+		{40 * ms, 50 * ms, 110 * ms},
+		{1060 * ms, 50 * ms, 90 * ms},
 	} {
 		if got := untilNext(c.elapsed, 100*ms, c.phase); got != c.want {
 			t.Errorf("%v, phase %v: %v, want %v", c.elapsed, c.phase, got, c.want)
@@ -28,12 +35,24 @@ func TestParseChannel(t *testing.T) {
 		want Channel
 		ok   bool
 	}{
-		{"MariaDB", map[string]string{"Connection_name": "", "Master_Host": "db1", "Master_Port": "3306", "Master_Server_Id": "7",
-			"Slave_IO_Running": "Connecting", "Slave_SQL_Running": "Yes", "Last_IO_Error": "no route", "SQL_Delay": "3"},
-			Channel{Source: "db1:3306", SourceID: 7, Receiving: "Connecting", Applying: "Yes", ReceiveError: "no route", Delay: 3 * time.Second}, true},
-		{"MySQL", map[string]string{"Channel_Name": "x", "Source_Host": "fd00::2", "Source_Port": "3306", "Source_Server_Id": "7", "Source_UUID": "AB",
-			"Replica_IO_Running": "Yes", "Replica_SQL_Running": "No", "Last_SQL_Error": "dup", "SQL_Delay": "0"},
-			Channel{Name: "x", Source: "[fd00::2]:3306", SourceID: 7, SourceUUID: "ab", Receiving: "Yes", Applying: "No", ApplyError: "dup"}, true},
+		{
+			"MariaDB",
+			map[string]string{
+				"Connection_name": "", "Master_Host": "db1", "Master_Port": "3306", "Master_Server_Id": "7",
+				"Slave_IO_Running": "Connecting", "Slave_SQL_Running": "Yes", "Last_IO_Error": "no route", "SQL_Delay": "3",
+			},
+			Channel{Source: "db1:3306", SourceID: 7, Receiving: "Connecting", Applying: "Yes", ReceiveError: "no route", Delay: 3 * time.Second},
+			true,
+		},
+		{
+			"MySQL",
+			map[string]string{
+				"Channel_Name": "x", "Source_Host": "fd00::2", "Source_Port": "3306", "Source_Server_Id": "7", "Source_UUID": "AB",
+				"Replica_IO_Running": "Yes", "Replica_SQL_Running": "No", "Last_SQL_Error": "dup", "SQL_Delay": "0",
+			},
+			Channel{Name: "x", Source: "[fd00::2]:3306", SourceID: 7, SourceUUID: "ab", Receiving: "Yes", Applying: "No", ApplyError: "dup"},
+			true,
+		},
 		{"group replication", map[string]string{"Channel_Name": "group_replication_applier"}, Channel{}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

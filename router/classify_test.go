@@ -440,7 +440,7 @@ func TestWordTable(t *testing.T) {
 			t.Errorf("%s is not found", name)
 		}
 	}
-	for r := Reason(0); r < numReasons; r++ {
+	for r := range numReasons {
 		if r.String() == "" {
 			t.Errorf("reason %d has no name", r)
 		}

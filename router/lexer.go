@@ -44,7 +44,7 @@ type lexer struct {
 
 // Byte classes, in identByte: 0 is not part of a name; others are the capital.
 var identByte = func() (t [256]byte) {
-	for c := 0; c < 256; c++ {
+	for c := range 256 {
 		switch {
 		case c >= 'a' && c <= 'z':
 			t[c] = byte(c) &^ 0x20

@@ -31,7 +31,7 @@ type astVerdict struct {
 var stateful = map[string]bool{}
 
 func init() {
-	for _, f := range strings.Fields(`get_lock release_lock release_all_locks is_free_lock is_used_lock last_insert_id found_rows
+	for f := range strings.FieldsSeq(`get_lock release_lock release_all_locks is_free_lock is_used_lock last_insert_id found_rows
 		row_count connection_id user current_user session_user system_user current_role nextval lastval setval
 		load_file uuid_short master_pos_wait source_pos_wait version`) {
 		stateful[f] = true

@@ -29,7 +29,8 @@ func cluster() *topology.Snapshot {
 	}}
 }
 
-func lag(d time.Duration) *time.Duration { return &d }
+//go:fix inline
+func lag(d time.Duration) *time.Duration { return new(d) }
 
 func TestRoute(t *testing.T) {
 	learned := NewLearned(16)

@@ -1,5 +1,7 @@
 package router
 
+import "slices"
+
 // maxTempTables is how many names a session's set holds; with more, and where
 // names are in doubt, any table may be a temporary one.
 const maxTempTables = 256
@@ -106,10 +108,8 @@ func plainName(sql []byte, t token) (name string, ok bool) {
 	case tokQuoted:
 		quote := b[0]
 		b = unquote(b)
-		for _, c := range b {
-			if c == quote {
-				return "", false
-			}
+		if slices.Contains(b, quote) {
+			return "", false
 		}
 	default:
 		return "", false

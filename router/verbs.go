@@ -164,8 +164,10 @@ func (s *scanner) analyze() {
 		return
 	}
 	if s.is(kwFormat) && s.peekByte() == '=' {
-		if !s.advance() || !s.advance() || !s.advance() {
-			return
+		for range 3 { // FORMAT, the sign, the format
+			if !s.advance() {
+				return
+			}
 		}
 	}
 	paren := s.t.kind == tokPunct && s.t.c == '('

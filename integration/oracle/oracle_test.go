@@ -141,9 +141,11 @@ func TestGenerated(t *testing.T) {
 // stored function of that name which writes, and calls it in every form: where
 // the function runs, Classify must not have called the statement a read.
 func TestNoWordHidesAStoredFunction(t *testing.T) {
-	forms := []string{"SELECT %s(%s)", "SELECT %s (%s)", "SELECT 1, %s (%s)", "SELECT 1 = %s (%s)", "SELECT (1) %s (%s)", "SELECT %s/**/(%s)",
+	forms := []string{
+		"SELECT %s(%s)", "SELECT %s (%s)", "SELECT 1, %s (%s)", "SELECT 1 = %s (%s)", "SELECT (1) %s (%s)", "SELECT %s/**/(%s)",
 		"SELECT 1 AS %s (%s)", "SELECT 1 FROM words.one WHERE 1 AND %s (%s)", "SELECT 1 FROM words.one ORDER BY 1, %s (%s)", "SELECT 'x' %s (%s)", "VALUES (%s (%s))",
-		"SELECT * FROM words.one LIMIT 1 %s (%s)", "WITH q AS (SELECT 1) SELECT 1, %s (%s)", "SELECT words.%s(%s)", "SELECT `%s` (%s)"}
+		"SELECT * FROM words.one LIMIT 1 %s (%s)", "WITH q AS (SELECT 1) SELECT 1, %s (%s)", "SELECT words.%s(%s)", "SELECT `%s` (%s)",
+	}
 	eachServer(t, func(t *testing.T, s *server) {
 		for _, q := range []string{"SET GLOBAL log_bin_trust_function_creators = 1", "CREATE DATABASE words", "USE words", "CREATE TABLE words.log (a INT)", "CREATE TABLE words.one SELECT 1 AS a"} {
 			s.must(t, s.rw, q)

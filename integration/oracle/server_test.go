@@ -29,7 +29,7 @@ func eachServer(t *testing.T, f func(t *testing.T, s *server)) {
 	if v := os.Getenv("BELLWETHER_FLAVORS"); v != "" {
 		flavors = v
 	}
-	for _, flavor := range strings.Split(flavors, ",") {
+	for flavor := range strings.SplitSeq(flavors, ",") {
 		t.Run(flavor, func(t *testing.T) {
 			found, err := sandbox.Find(t.Context(), flavor)
 			if err != nil {
@@ -114,8 +114,7 @@ func run(ctx context.Context, c *sql.Conn, q string) error {
 
 // code returns the server's error number, or 0.
 func code(err error) uint16 {
-	var e *mysql.MySQLError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
 		return e.Number
 	}
 	return 0

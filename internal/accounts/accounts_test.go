@@ -67,7 +67,7 @@ func TestMatch(t *testing.T) {
 		for _, f := range c.flavors {
 			t.Run(c.name+"/"+f.String(), func(t *testing.T) {
 				var list []Account
-				for _, s := range strings.Fields(c.accounts) {
+				for s := range strings.FieldsSeq(c.accounts) {
 					user, host, _ := strings.Cut(s, "@")
 					list = append(list, Account{User: user, Host: host})
 				}

@@ -137,12 +137,12 @@ func like(s, pattern string, fold bool) bool {
 	for i < len(s) {
 		if p < len(pattern) {
 			c := pattern[p]
-			switch {
-			case c == '%':
+			switch c {
+			case '%':
 				star, mark = p, i
 				p++
 				continue
-			case c == '_':
+			case '_':
 				p, i = p+1, i+1
 				continue
 			}
@@ -226,8 +226,8 @@ func mariadbBreadth(pattern string) uint64 {
 	const maxLen = 255 // HOSTNAME_LENGTH
 	var literals, ones, manys, prefix uint64
 	for i := 0; i < len(pattern); i++ {
-		switch c := pattern[i]; {
-		case c == '%':
+		switch c := pattern[i]; c {
+		case '%':
 			if manys == 0 && ones == 0 {
 				prefix = literals
 			}
@@ -235,7 +235,7 @@ func mariadbBreadth(pattern string) uint64 {
 			for i+1 < len(pattern) && pattern[i+1] == '%' {
 				i++
 			}
-		case c == '_':
+		case '_':
 			if manys == 0 && ones == 0 {
 				prefix = literals
 			}

@@ -141,7 +141,7 @@ func compareWithServer(t *testing.T, flavor, skip string) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	for round := range 30 {
 		list := randomAccounts(r)
-		createAccounts(t, ctx, node.DB(), list)
+		createAccounts(ctx, t, node.DB(), list)
 		table := accounts.New(server.Flavor, list, skip == "ON")
 		for _, o := range all {
 			for _, user := range []string{"app", "other"} {
@@ -159,7 +159,7 @@ func compareWithServer(t *testing.T, flavor, skip string) {
 				}
 			}
 		}
-		dropAccounts(t, ctx, node.DB(), list)
+		dropAccounts(ctx, t, node.DB(), list)
 		if t.Failed() {
 			return
 		}
@@ -191,7 +191,7 @@ func quoteHost(a *accounts.Account) string {
 	return "'" + a.User + "'@'" + strings.ReplaceAll(a.Host, `\`, `\\`) + "'"
 }
 
-func createAccounts(t *testing.T, ctx context.Context, db *sql.DB, list []accounts.Account) {
+func createAccounts(ctx context.Context, t *testing.T, db *sql.DB, list []accounts.Account) {
 	t.Helper()
 	for i := range list {
 		if _, err := db.ExecContext(ctx, fmt.Sprintf("CREATE USER %s IDENTIFIED BY ''", quoteHost(&list[i]))); err != nil {
@@ -203,7 +203,7 @@ func createAccounts(t *testing.T, ctx context.Context, db *sql.DB, list []accoun
 	}
 }
 
-func dropAccounts(t *testing.T, ctx context.Context, db *sql.DB, list []accounts.Account) {
+func dropAccounts(ctx context.Context, t *testing.T, db *sql.DB, list []accounts.Account) {
 	t.Helper()
 	for i := range list {
 		if _, err := db.ExecContext(ctx, "DROP USER "+quoteHost(&list[i])); err != nil {

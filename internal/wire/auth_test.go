@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -212,7 +213,7 @@ func TestRSAPassword(t *testing.T) {
 		}
 	}
 	for _, bad := range [][]byte{nil, make([]byte, 256), make([]byte, 3)} {
-		if _, err := DecryptPassword(key, bad, salt[:]); err != ErrPassword {
+		if _, err := DecryptPassword(key, bad, salt[:]); !errors.Is(err, ErrPassword) {
 			t.Errorf("%d bytes: %v", len(bad), err)
 		}
 	}
@@ -254,7 +255,7 @@ func TestLoginToServer(t *testing.T) {
 	if users == "" {
 		t.Skip("BELLWETHER_TEST_USERS is not set")
 	}
-	for _, u := range strings.Split(users, ",") {
+	for u := range strings.SplitSeq(users, ",") {
 		user, password, _ := strings.Cut(u, ":")
 		t.Run(user, func(t *testing.T) {
 			t.Setenv("BELLWETHER_TEST_USER", user)

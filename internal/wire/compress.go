@@ -264,7 +264,7 @@ func (c *CompressedConn) readPlain(p []byte) (int, error) {
 // release gives back what a packet needed.
 func (c *CompressedConn) release() {
 	if c.unpack != nil {
-		putUnpacker(c.algorithm, c.unpack)
+		putUnpacker(c.unpack)
 		c.unpack = nil
 	}
 	if c.packed != nil {

@@ -116,7 +116,7 @@ func getUnpacker(a Compression) unpacker {
 }
 
 // putUnpacker takes back an unpacker, without the payload that it read.
-func putUnpacker(a Compression, u unpacker) {
+func putUnpacker(u unpacker) {
 	switch u := u.(type) {
 	case *zlibUnpacker:
 		u.in.Reset(nil)

@@ -143,20 +143,30 @@ func TestHandshakeResponseForms(t *testing.T) {
 		change func(h *HandshakeResponse)
 		want   func(h *HandshakeResponse) bool
 	}{
-		{"mariadb", func(h *HandshakeResponse) { h.Caps &^= ClientMySQL },
-			func(h *HandshakeResponse) bool { return h.Caps.Has(MariaDBClientProgress) }},
-		{"mysql", func(h *HandshakeResponse) {},
-			func(h *HandshakeResponse) bool { return h.Caps&MariaDBExtended == 0 }},
-		{"no schema", func(h *HandshakeResponse) { h.Caps &^= ClientConnectWithDB },
-			func(h *HandshakeResponse) bool { return h.Schema == "" && h.Plugin == PluginNative }},
-		{"long auth", func(h *HandshakeResponse) { h.Auth = make([]byte, 300) },
-			func(h *HandshakeResponse) bool { return len(h.Auth) == 300 }},
+		{
+			"mariadb", func(h *HandshakeResponse) { h.Caps &^= ClientMySQL },
+			func(h *HandshakeResponse) bool { return h.Caps.Has(MariaDBClientProgress) },
+		},
+		{
+			"mysql", func(h *HandshakeResponse) {},
+			func(h *HandshakeResponse) bool { return h.Caps&MariaDBExtended == 0 },
+		},
+		{
+			"no schema", func(h *HandshakeResponse) { h.Caps &^= ClientConnectWithDB },
+			func(h *HandshakeResponse) bool { return h.Schema == "" && h.Plugin == PluginNative },
+		},
+		{
+			"long auth", func(h *HandshakeResponse) { h.Auth = make([]byte, 300) },
+			func(h *HandshakeResponse) bool { return len(h.Auth) == 300 },
+		},
 		{"old auth", func(h *HandshakeResponse) {
 			h.Caps &^= ClientPluginAuthLenencClientData | ClientSecureConnection
 			h.Auth = []byte("x")
 		}, func(h *HandshakeResponse) bool { return string(h.Auth) == "x" }},
-		{"attributes and zstd", func(h *HandshakeResponse) {},
-			func(h *HandshakeResponse) bool { return string(h.Attrs) == "\x03_os\x05Linux" && h.ZstdLevel == 3 }},
+		{
+			"attributes and zstd", func(h *HandshakeResponse) {},
+			func(h *HandshakeResponse) bool { return string(h.Attrs) == "\x03_os\x05Linux" && h.ZstdLevel == 3 },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := testResponse(allCaps)
@@ -212,8 +222,15 @@ func TestQueryText(t *testing.T) {
 		t    byte
 		size int
 	}{
-		{TypeTiny, 1}, {TypeShort, 2}, {TypeLong, 4}, {TypeLongLong, 8}, {TypeFloat, 4},
-		{TypeDouble, 8}, {TypeNull, 0}, {TypeYear, 2}, {TypeInt24, 4},
+		{TypeTiny, 1},
+		{TypeShort, 2},
+		{TypeLong, 4},
+		{TypeLongLong, 8},
+		{TypeFloat, 4},
+		{TypeDouble, 8},
+		{TypeNull, 0},
+		{TypeYear, 2},
+		{TypeInt24, 4},
 	}
 	p := []byte{byte(ComQuery), byte(len(types) + 3), 1, 0x01, 0, 1}
 	for _, ty := range types {

@@ -247,9 +247,12 @@ func FuzzQueryText(f *testing.F) {
 func FuzzState(f *testing.F) {
 	var b []byte
 	for _, e := range []StateEntry{
-		{StateSysVar, []byte("autocommit"), []byte("ON")}, {StateSchema, nil, []byte("t")},
-		{StateChanged, nil, []byte("1")}, {StateGTIDs, nil, []byte("0-1-1")},
-		{StateTxCharacteristics, nil, []byte("START TRANSACTION;")}, {StateTxState, nil, []byte("T_______")},
+		{StateSysVar, []byte("autocommit"), []byte("ON")},
+		{StateSchema, nil, []byte("t")},
+		{StateChanged, nil, []byte("1")},
+		{StateGTIDs, nil, []byte("0-1-1")},
+		{StateTxCharacteristics, nil, []byte("START TRANSACTION;")},
+		{StateTxState, nil, []byte("T_______")},
 		{StateKind(77), nil, []byte("anything")},
 	} {
 		b = AppendStateEntry(b, &e)
