@@ -69,8 +69,13 @@ func (s *session) killVictim(ctx context.Context, victim *session, id uint64, qu
 	running := victim.busy.Load()
 	thread := victim.homeID.Load()
 	if running != nil && running.follower {
-		// It runs on a follower: the same user asks that follower.
+		// It runs on a follower: the same user asks that follower. The victim must
+		// know before, for it would run its read elsewhere.
+		if !query {
+			victim.killed.Store(true)
+		}
 		if err := s.killOnFollower(ctx, running, statement(running.threadID)); err != nil {
+			victim.killed.Store(false)
 			return s.explain(err)
 		}
 		if query {
@@ -78,8 +83,13 @@ func (s *session) killVictim(ctx context.Context, victim *session, id uint64, qu
 		}
 	}
 	if thread == 0 { // nothing of it is on the leader: whose session it is decides
-		if s.user != victim.user {
-			return s.fail(wire.ErKillDenied, "HY000", "You are not owner of thread "+strconv.FormatUint(id, 10))
+		if p := victim.public.Load(); p == nil || p.user != s.user {
+			switch may, err := s.killsAll(ctx); {
+			case err != nil:
+				return s.explain(err)
+			case !may:
+				return s.fail(wire.ErKillDenied, "HY000", "You are not owner of thread "+strconv.FormatUint(id, 10))
+			}
 		}
 		if !query {
 			victim.end()
@@ -101,6 +111,18 @@ func (s *session) killVictim(ctx context.Context, victim *session, id uint64, qu
 		victim.end()
 	}
 	return nil
+}
+
+// killsAll asks the leader whether the client may kill the sessions of others.
+func (s *session) killsAll(ctx context.Context) (bool, error) {
+	b, err := s.homeConn(ctx)
+	if err != nil {
+		return false, err
+	}
+	count, err := b.queryText("SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES" +
+		" WHERE PRIVILEGE_TYPE IN ('SUPER', 'CONNECTION ADMIN', 'CONNECTION_ADMIN')" +
+		" AND GRANTEE = CONCAT('\\'', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '\\'@\\'', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '\\'')")
+	return count != "" && count != "0", err
 }
 
 // end closes a session that was killed.
