@@ -282,9 +282,9 @@ func (f *fixture) rowsDigest(t *testing.T, table string) string {
 	t.Helper()
 	column := "word"
 	if strings.HasSuffix(table, "blob") {
-		column = "MD5(v)"
+		column = "SHA2(v, 256)"
 	}
-	return f.Leader().Text(t, "SELECT MD5(GROUP_CONCAT(CONCAT_WS(':', id, "+column+") ORDER BY id)) FROM "+table)
+	return f.Leader().Text(t, "SELECT SHA2(GROUP_CONCAT(CONCAT_WS(':', id, "+column+") ORDER BY id), 256) FROM "+table)
 }
 
 func testAdmin(t *testing.T, f *fixture) {

@@ -3,8 +3,11 @@ package drivers
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,11 +30,19 @@ var account = sandbox.AdminAccount
 
 // settleNodes makes the test binary wait for the followers and nothing else:
 // the flavour and the nodes' addresses, the leader's first, with spaces between.
-const settleNodes = "BELLWETHER_SETTLE_NODES"
+// settleProxy is the proxy's admin side where the proxy has to know, too.
+const (
+	settleNodes = "BELLWETHER_SETTLE_NODES"
+	settleProxy = "BELLWETHER_SETTLE_PROXY"
+)
 
 func TestMain(m *testing.M) {
 	if nodes := os.Getenv(settleNodes); nodes != "" {
-		if err := settle(strings.Fields(nodes)); err != nil {
+		err := settle(strings.Fields(nodes))
+		if proxy := os.Getenv(settleProxy); err == nil && proxy != "" {
+			err = settleProxied(proxy)
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -65,6 +76,40 @@ func settle(args []string) error {
 		}
 	}
 	return nil
+}
+
+// settleProxied waits until the proxy has asked every node after now: what is
+// written and applied until now is then no reason to read from the leader.
+func settleProxied(proxy string) error {
+	begun := time.Now()
+	for time.Since(begun) < time.Minute {
+		resp, err := http.Get(proxy + "/v1/topology")
+		if err != nil {
+			return err
+		}
+		var topology struct {
+			Nodes []struct {
+				Eligible bool
+				Role     string
+				AgeMS    *float64 `json:"lag_age_ms"`
+			}
+		}
+		err = json.NewDecoder(resp.Body).Decode(&topology)
+		_ = resp.Body.Close()
+		if err != nil {
+			return err
+		}
+		ready := true
+		for _, n := range topology.Nodes {
+			asked := n.AgeMS != nil && *n.AgeMS < float64(time.Since(begun).Milliseconds())
+			ready = ready && asked && (n.Eligible || n.Role == "leader")
+		}
+		if ready {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return errors.New("the proxy does not come to know of the followers")
 }
 
 // fixture is a cluster with Bellwether before it, for clients of all kinds.
@@ -136,7 +181,11 @@ func (f *fixture) env(t *testing.T, tg target) []string {
 		t.Fatal(err)
 	}
 	script := filepath.Join(f.scratch, "settle.sh")
-	text := fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s'\n", settleNodes, strings.Join(nodes, " "), self)
+	admin := ""
+	if tg.proxied {
+		admin = f.proxy.AdminURL
+	}
+	text := fmt.Sprintf("#!/bin/sh\n%s='%s' %s='%s' exec '%s'\n", settleNodes, strings.Join(nodes, " "), settleProxy, admin, self)
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}

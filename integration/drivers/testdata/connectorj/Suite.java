@@ -130,7 +130,7 @@ public class Suite {
     check(mode + " types", got.get(0), "[1, 18446744073709551615, 12345.67890, 0.1, Grüße 🐑 '\"\\?, bytes [0, -1, 39, 92],"
         + " 2026-02-28 23:59:59.123456, true, -7, b]");
     check(mode + " nulls", got.get(1), "[2, null, null, null, null, null, null, null, null, null]");
-    try (PreparedStatement st = c.prepareStatement("SELECT ?, id FROM " + t + " WHERE id = 1")) {
+    try (PreparedStatement st = c.prepareStatement("SELECT CONCAT(?), id FROM " + t + " WHERE id = 1")) {
       List<Object> seen = new ArrayList<>();
       for (Object v : new Object[] {1, "two", null, 2.5, 1L << 40}) {
         st.setObject(1, v);

@@ -148,7 +148,7 @@ function transactions(mysqli $db): void
     settle();
     check('tx result', rows($db, 'SELECT id FROM my_tx ORDER BY id'), [['1'], ['3']]);
     $db->begin_transaction(MYSQLI_TRANS_START_READ_ONLY);
-    check('read only tx', [rows($db, 'SELECT COUNT(*) FROM my_tx'), errorOf($db, 'DELETE FROM my_tx')],
+    check('read only tx', [rows($db, 'SELECT COUNT(*) FROM my_tx'), rtrim(errorOf($db, 'DELETE FROM my_tx'), '.')],
         [[['2']], '1792 25006 Cannot execute statement in a READ ONLY transaction']);
     $db->rollback();
 }
@@ -331,7 +331,11 @@ function kills(): void
     $victim->reap_async_query();
     check('kill query', "$victim->errno $victim->sqlstate $victim->error", '1317 70100 Query execution was interrupted');
     check('killed session lives', rows($victim, 'SELECT 1'), [['1']]);
-    check('kill command', @$killer->kill($id), true);
+    if (getenv('BW_FLAVOR') === 'mysql') { // MySQL 9 has no COM_PROCESS_KILL
+        rows($killer, "KILL $id");
+    } else {
+        check('kill command', @$killer->kill($id), true);
+    }
     $lost = false;
     for ($tries = 0; $tries < 100 && !$lost; $tries++) {
         $lost = @$victim->query('SELECT 1') === false;
