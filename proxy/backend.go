@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 )
@@ -25,6 +27,7 @@ type backend struct {
 	conn     net.Conn
 	raw      syscall.RawConn // of the socket; nil where it has none
 	node     string
+	address  string // of the node: its name may come to mean another server
 	load     *topology.Load
 	key      poolKey
 	caps     wire.Capability
@@ -58,6 +61,20 @@ func (b *backend) close() {
 	_ = b.conn.Close()
 	b.conn = nil
 	b.load.Connections.Add(-1)
+}
+
+// at says whether the connection is to that node, at the address that it has now.
+func (b *backend) at(n *topology.Node) bool {
+	return n != nil && b.node == n.Name && b.address == n.Address
+}
+
+// cut breaks the connection from outside its session: what waits there wakes up,
+// and nobody can use it again. The session closes it.
+func (b *backend) cut() {
+	if b.raw == nil {
+		return
+	}
+	_ = b.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
 }
 
 // exchange sends a request and reads the first of its answer into a chunk, which
@@ -294,7 +311,7 @@ func dial(ctx context.Context, spec *dialSpec) (*backend, *wire.Greeting, error)
 	raw := conn
 	conn = newFastConn(conn)
 	b := &backend{
-		conn: conn, node: spec.node.Name, load: spec.node.Load,
+		conn: conn, node: spec.node.Name, address: spec.node.Address, load: spec.node.Load,
 		schema: spec.schema, born: time.Now(),
 	}
 	b.load.Connections.Add(1)

@@ -13,13 +13,14 @@ import (
 
 var (
 	errNoLeader   = errors.New("no leader is available")
+	errLeaderLeft = errors.New("the leader was lost, or is another node now")
 	errStateUnfit = errors.New("the session's state cannot be brought to this follower")
 )
 
 // key is what a connection to node for this session must match.
 func (s *session) key(node *topology.Node, follower bool) poolKey {
 	k := poolKey{
-		node: node.Name, follower: follower, user: s.user, secret: s.secret, schema: s.state.schema,
+		node: node.Name, address: node.Address, follower: follower, user: s.user, secret: s.secret, schema: s.state.schema,
 		caps: s.caps, collation: s.collation, attrs: string(s.attrs),
 	}
 	if s.srv.settings.Load().SendProxy != 0 {
@@ -52,6 +53,7 @@ func (s *session) connect(ctx context.Context, node *topology.Node, follower boo
 	s.srv.offers.learn(node.Name, greeting)
 	b.key, b.follower = key, follower
 	b.dirty = !share
+	_ = b.conn.SetDeadline(time.Now().Add(set.ConnectTimeout))
 	if err := s.sameAccount(b); err != nil {
 		b.broken = true
 		p.discard(b)
@@ -65,6 +67,7 @@ func (s *session) connect(ctx context.Context, node *topology.Node, follower boo
 		p.discard(b)
 		return nil, fmt.Errorf("set up a session on %s: %w", node.Name, err)
 	}
+	_ = b.conn.SetDeadline(time.Time{})
 	return b, nil
 }
 
@@ -113,14 +116,26 @@ const clientOnly = wire.ClientSSL | wire.ClientCompress | wire.ClientZstdCompres
 	wire.ClientConnectWithDB | wire.ClientConnectAttrs
 
 // homeConn returns the home connection, making one where the session has none.
-// It waits for a leader, up to the pool's wait.
+// It waits for a leader, up to the pool's wait. A home connection to a node that
+// is no longer the leader is given up, for writing there could not be undone;
+// where the session has left state on it, errLeaderLeft says that it is gone.
 func (s *session) homeConn(ctx context.Context) (*backend, error) {
-	if s.home != nil {
+	if s.home != nil && s.homeStands() {
 		return s.home, nil
 	}
 	leader, err := s.awaitLeader(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if b := s.home; b != nil {
+		if b.at(leader) && b.alive() == nil {
+			return b, nil
+		}
+		dirty := b.dirty
+		s.dropHome()
+		if dirty {
+			return nil, errLeaderLeft
+		}
 	}
 	b, err := s.connect(ctx, leader, false)
 	if err != nil {
@@ -129,6 +144,29 @@ func (s *session) homeConn(ctx context.Context) (*backend, error) {
 	s.home = b
 	s.homeID.Store(b.threadID)
 	return b, nil
+}
+
+// homeStands says whether the home connection may be used without waiting. With
+// no leader known, the node goes on for the sessions that it has, until it follows.
+func (s *session) homeStands() bool {
+	snap := s.snapshot()
+	n := snap.Leader
+	if n == nil {
+		n = snap.Node(s.home.node)
+		return s.home.at(n) && n.Role != topology.RoleFollower && n.State != topology.StateDown
+	}
+	return s.home.at(n) && n.State != topology.StateDown
+}
+
+// dropHome closes a home connection that is of no more use.
+func (s *session) dropHome() {
+	if b := s.home; b != nil {
+		s.home = nil
+		s.homeID.Store(0)
+		s.forgetLast(b)
+		b.broken = true
+		s.srv.pools.of(b.node).discard(b)
+	}
 }
 
 // awaitLeader returns a leader that is up, waiting for one if it must.
@@ -157,7 +195,7 @@ func (s *session) awaitLeader(ctx context.Context) (*topology.Node, error) {
 // followerConn returns a connection to that follower which has the session's
 // state. The one to another follower, if any, goes back to the pool.
 func (s *session) followerConn(ctx context.Context, node *topology.Node) (*backend, error) {
-	if s.follower != nil && s.follower.node != node.Name {
+	if s.follower != nil && !s.follower.at(node) {
 		s.releaseFollower()
 	}
 	if s.follower == nil {
@@ -183,6 +221,8 @@ func (s *session) bringUp(b *backend) error {
 	if s.unfit == b.node && s.unfitAt == s.state.version {
 		return errStateUnfit
 	}
+	s.busy.Store(b)
+	defer s.busy.Store(nil)
 	var err error
 	if b.schema != s.state.schema {
 		if s.state.schema == "" {
@@ -289,7 +329,8 @@ func (s *session) giveBack(b *backend) {
 		p.discard(b)
 		return
 	}
-	if b.broken {
+	if n := s.snapshot().Node(b.node); b.broken || !b.at(n) || n.State == topology.StateDown {
+		b.broken = true // nothing would answer, or it is another server's place
 		p.discard(b)
 		return
 	}

@@ -143,13 +143,7 @@ func (s *session) exchange(b *backend, cmd wire.Command, req *request) (answer, 
 // The client is told where its packets are still in order: not in the middle of
 // an answer, which only the end of the connection can end.
 func (s *session) lostHome(cause error, midAnswer bool) error {
-	if b := s.home; b != nil {
-		s.home = nil
-		s.homeID.Store(0)
-		s.forgetLast(b)
-		b.broken = true
-		s.srv.pools.of(b.node).discard(b)
-	}
+	s.dropHome()
 	if !s.killed.Load() && !midAnswer {
 		_ = s.fail(wire.ErServerShutdown, "08S01",
 			"Bellwether: the connection to the leader was lost while the statement ran; whether it took effect is unknown")
@@ -167,6 +161,10 @@ func (s *session) explain(err error) error {
 		return s.fail(wire.ErConCount, "08004", "Bellwether: "+errPoolFull.Error())
 	case errors.Is(err, errNoLeader):
 		return s.fail(erConnHost, "HY000", "Bellwether: no leader is available; nothing was executed")
+	case errors.Is(err, errLeaderLeft):
+		_ = s.fail(wire.ErServerShutdown, "08S01",
+			"Bellwether: the leader was lost, or is another node now, and with it the session; connect again; nothing was executed")
+		return err
 	case errors.Is(err, context.Canceled):
 		return err
 	default:
@@ -275,6 +273,12 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 func (s *session) decide(q *router.Query, st *router.Statement) router.Decision {
 	snap := s.snapshot()
 	s.view.Pinned = ""
+	if b := s.follower; b != nil && s.followed != snap.Seq {
+		s.followed = snap.Seq
+		if n := snap.Node(b.node); n != nil && !b.at(n) {
+			s.releaseFollower() // the name means another server now
+		}
+	}
 	if s.follower != nil {
 		s.view.Pinned = s.follower.node
 	}
@@ -354,6 +358,9 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 			if err == nil {
 				s.answered()
 				b.read = true
+				if a.code != 0 && refusal(a.code) && d.Reason != router.ReasonReadOnlyTxn {
+					s.srv.learn(q) // refused after the first rows went out: the next time it is right
+				}
 				return a, 0, s.after(b, &a)
 			}
 			switch reason, fatal := s.readFailed(b, &a, err, q); {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 	"github.com/bellwetherdb/bellwether/router"
 )
@@ -239,6 +240,13 @@ func (s *session) firstBackend(ctx context.Context) (*backend, error) {
 			s.follower = b
 			return b, nil
 		}
+	}
+	if l := snap.Leader; d.Target == router.TargetFollower && (l == nil || l.State == topology.StateDown) {
+		b, err := s.followerConn(ctx, d.Node) // reads go on without a leader
+		if err == nil {
+			return b, nil
+		}
+		s.logger().Info("no first connection to a follower", "node", d.Node.Name, "err", err)
 	}
 	return s.homeConn(ctx)
 }

@@ -19,6 +19,7 @@ var errPoolFull = errors.New("all connections to the node are in use")
 // the other's backend connection.
 type poolKey struct {
 	node      string
+	address   string
 	follower  bool // the connection's session is read-only
 	user      string
 	secret    string // fingerprint of the credential and of all rights: after a change no old connection is found

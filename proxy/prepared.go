@@ -195,6 +195,8 @@ func (s *session) prepareOn(b *backend, p *statement) error {
 	if _, ok := b.prepared[p.id]; ok {
 		return nil
 	}
+	s.busy.Store(b)
+	defer s.busy.Store(nil)
 	if _, err := b.conn.Write(appendCommand(nil, wire.ComStmtPrepare, b.caps, string(p.sql))); err != nil {
 		b.broken = true
 		return &backendError{err}

@@ -106,8 +106,8 @@ func removeStaleSocket(ctx context.Context, path string) {
 
 // Run serves clients on the listeners until ctx ends; then it stops accepting,
 // ends idle sessions at once and the others as their transactions end, and
-// returns when all are gone or drain has passed. It closes the listeners.
-func (srv *Server) Run(ctx context.Context, drain time.Duration, listeners ...net.Listener) error {
+// returns when all are gone or what drain returns then has passed. It closes the listeners.
+func (srv *Server) Run(ctx context.Context, drain func() time.Duration, listeners ...net.Listener) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	srv.mu.Lock()
@@ -126,7 +126,7 @@ func (srv *Server) Run(ctx context.Context, drain time.Duration, listeners ...ne
 	case err = <-failed:
 	}
 	srv.stopAccepting()
-	srv.drain(drain)
+	srv.drain(drain())
 	stop()
 	helpers.Wait()
 	srv.pools.sweep(time.Now(), srv.cfg.Topology.Load(), true)
@@ -306,7 +306,7 @@ func (srv *Server) drain(limit time.Duration) {
 				s.killed.Store(true)
 				_ = s.socket.Close()
 				if b := s.busy.Load(); b != nil {
-					_ = b.conn.SetDeadline(time.Unix(1, 0))
+					b.cut()
 				}
 			}
 			<-done

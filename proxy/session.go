@@ -48,6 +48,7 @@ type session struct {
 	home     *backend // the leader's, nil while not needed
 	follower *backend // at most one
 	last     *backend // the one that ran the last statement: its diagnostics are there
+	followed uint64   // the snapshot by which follower was last checked
 	avoid    string   // a follower that failed this session, until the topology changes
 	avoidSeq uint64   // the snapshot in which it failed
 	unfit    string   // a follower to which this session's state could not be brought

@@ -101,6 +101,8 @@ func (s *session) askHome(sql []byte, st *router.Statement) error {
 // variable asks the home connection for a session variable; nil where there is
 // none of that name.
 func (s *session) variable(b *backend, name string) (*string, error) {
+	s.busy.Store(b)
+	defer s.busy.Store(nil)
 	value, err := b.queryText("SELECT @@session." + name)
 	var refused *wire.Err
 	switch {

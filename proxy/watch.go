@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bellwetherdb/bellwether/internal/topology"
 )
 
 // watchInterval is how often busy sessions are looked at. A statement that is
@@ -13,25 +15,51 @@ import (
 const watchInterval = 500 * time.Millisecond
 
 // watch looks after what the sessions' own goroutines cannot see while they wait
-// for a node: clients that are gone. It also sweeps the pools.
+// for a node: clients that are gone, and nodes that no longer answer. It also
+// sweeps the pools.
 func (srv *Server) watch(ctx context.Context) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	seen := make(map[uint32]uint64) // the turn in which a session was busy at the last look
+	seen := make(map[uint32]uint64)    // the turn in which a session was busy at the last look
+	down := make(map[string]time.Time) // since when a node has been down
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			srv.pools.sweep(now, srv.cfg.Topology.Load(), false)
-			seen = srv.look(ctx, seen)
+			snap := srv.cfg.Topology.Load()
+			srv.pools.sweep(now, snap, false)
+			silent(down, snap, now)
+			seen = srv.look(ctx, seen, down)
 		}
 	}
 }
 
-// look checks the clients of statements that were under way at the last look and
-// still are.
-func (srv *Server) look(ctx context.Context, before map[uint32]uint64) map[uint32]uint64 {
+// silent keeps since when nodes have been down.
+func silent(down map[string]time.Time, snap *topology.Snapshot, now time.Time) {
+	for name := range down {
+		if n := snap.Node(name); n == nil || n.State != topology.StateDown {
+			delete(down, name)
+		}
+	}
+	for _, n := range snap.Nodes {
+		if _, ok := down[n.Name]; !ok && n.State == topology.StateDown {
+			down[n.Name] = now
+		}
+	}
+}
+
+// abandoned says whether to wait no longer for a node's answer. A read can run
+// elsewhere as soon as its follower is down; what runs on the leader cannot, and
+// is given as long as a new statement waits for a leader.
+func (srv *Server) abandoned(b *backend, down map[string]time.Time) bool {
+	since, ok := down[b.node]
+	return ok && (b.follower || time.Since(since) >= srv.settings.Load().Pool.Wait)
+}
+
+// look checks the clients and nodes of statements that were under way at the last
+// look and still are.
+func (srv *Server) look(ctx context.Context, before map[uint32]uint64, down map[string]time.Time) map[uint32]uint64 {
 	busy := make(map[uint32]uint64)
 	for _, s := range srv.all() {
 		b := s.busy.Load()
@@ -40,7 +68,16 @@ func (srv *Server) look(ctx context.Context, before map[uint32]uint64) map[uint3
 		}
 		turn := s.turn.Load()
 		busy[s.id] = turn
-		if old, ok := before[s.id]; !ok || old != turn || !s.gone() {
+		if old, ok := before[s.id]; !ok || old != turn {
+			continue
+		}
+		// A node that closed its side before the request was sent is not noticed by
+		// who waits for an answer, where its end still takes what is sent.
+		if srv.abandoned(b, down) || hungUp(b.raw) {
+			b.cut()
+			continue
+		}
+		if !s.gone() {
 			continue
 		}
 		if s.killed.Swap(true) {
@@ -66,15 +103,18 @@ func socketOptions(_, _ string, c syscall.RawConn) error {
 }
 
 // gone says whether the client has closed its end of the connection.
-func (s *session) gone() bool {
-	if s.raw == nil {
+func (s *session) gone() bool { return hungUp(s.raw) }
+
+// hungUp says whether the other end of a socket has closed its side.
+func hungUp(raw syscall.RawConn) bool {
+	if raw == nil {
 		return false
 	}
-	hungUp := false
-	err := s.raw.Control(func(fd uintptr) {
+	closed := false
+	err := raw.Control(func(fd uintptr) {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(fds, 0)
-		hungUp = err == nil && n > 0 && fds[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+		closed = err == nil && n > 0 && fds[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
 	})
-	return err != nil || hungUp
+	return err != nil || closed
 }

@@ -171,9 +171,17 @@ func (a *App) Run(ctx context.Context) error {
 		g.Go(func() error { return a.watcher.Run(parts) })
 		g.Go(func() error { return a.onSignal(parts) })
 	}
-	err = a.proxy.Run(serving, a.cfg.Shutdown.Drain, listeners...)
+	err = a.proxy.Run(serving, a.drain, listeners...)
 	stop()
 	return errors.Join(err, g.Wait())
+}
+
+// drain is the time that open transactions have, as configured now.
+func (a *App) drain() time.Duration {
+	if a.watcher != nil {
+		return a.watcher.Current().Shutdown.Drain
+	}
+	return a.cfg.Shutdown.Drain
 }
 
 func (a *App) onSignal(ctx context.Context) error {
