@@ -344,6 +344,9 @@ func (s *session) denied(seq byte, user string, given bool) error {
 	if given {
 		using = "YES"
 	}
+	if s.srv.flavor() == gtid.MySQL && len(user) > 48 {
+		user = user[:48] // as much as MySQL's message takes
+	}
 	return s.reject(seq, wire.NewErr(wire.ErAccessDenied,
 		"Access denied for user '%s'@'%s' (using password: %s)", user, s.host(), using))
 }
@@ -355,7 +358,7 @@ func (s *session) barred(a *accounts.Account, user string) *wire.Err {
 		return wire.NewErr(wire.ErMariaDBAccountLocked, "Access denied, this account is locked")
 	case a.Locked:
 		return wire.NewErr(wire.ErMySQLAccountLocked,
-			"Access denied for user '%s'@'%s'. Account is locked.", user, a.Host)
+			"Access denied for user '%.48s'@'%s'. Account is locked.", user, s.host())
 	case !s.encryptedAs(a):
 		return wire.NewErr(wire.ErAccessDenied,
 			"Access denied for user '%s'@'%s' (using password: YES)", user, s.host())
