@@ -347,6 +347,9 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 		} else {
 			var a answer
 			if stmt != nil {
+				if _, ok := b.prepared[stmt.id]; !ok && !s.sameMeaning(stmt) {
+					return answer{}, router.ReasonStateUnfit, errElsewhere
+				}
 				err = s.prepareOn(b, stmt)
 			}
 			if err == nil {

@@ -19,6 +19,7 @@ const lastPrepared = 0xffffffff
 type statement struct {
 	id      uint32 // the client's
 	sql     []byte
+	schema  string           // the session's when it was prepared: names in sql mean what they meant then
 	query   router.Query     // of sql, with its digest
 	class   router.Statement // as classified when it was prepared
 	params  int
@@ -59,6 +60,7 @@ func (s *session) prepare(ctx context.Context, req *request) error {
 		sql := req.payload()[1:]
 		p := s.stmts.pending
 		p.sql = append([]byte(nil), sql...)
+		p.schema = s.state.schema
 		p.query = router.Query{SQL: p.sql, Mode: s.mode}
 		p.class = router.Classify(p.sql, s.mode, s.srv.cfg.Routines())
 	}
@@ -188,6 +190,11 @@ func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *reques
 		}
 	}
 	return a, s.after(b, &a)
+}
+
+// sameMeaning says whether preparing the statement now gives what it gave first.
+func (s *session) sameMeaning(p *statement) bool {
+	return p.schema == s.state.schema && p.query.Mode == s.mode
 }
 
 // prepareOn prepares the statement on a connection that does not know it yet.
