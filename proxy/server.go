@@ -197,12 +197,10 @@ func (srv *Server) serve(ctx context.Context, conn net.Conn) {
 	}
 	// On a stack of its own: logging in has made this one large, and the session
 	// may stay for long.
-	srv.wg.Add(1)
-	go func() {
-		defer srv.wg.Done()
+	srv.wg.Go(func() {
 		defer srv.leave(s)
 		s.serve(ctx)
-	}()
+	})
 }
 
 // admit lets a client in, or says why not.

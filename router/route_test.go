@@ -38,9 +38,9 @@ func TestRoute(t *testing.T) {
 	spec := PolicySpec{MaxLag: time.Second, Pin: true, Learned: learned, Rules: []RuleSpec{
 		{Name: "reports", Users: []string{"report"}, Target: "leader"},
 		{Name: "archive", Schemas: []string{"Archive"}, Target: "follower"},
-		{Name: "office", Clients: []string{"10.1.0.0/16", "192.168.1.7"}, NoFollower: "error", MaxLag: lag(time.Millisecond)},
-		{Name: "tight", Pattern: `(?i)from\s+orders\b`, MaxLag: lag(100 * time.Millisecond)},
-		{Name: "loose", Pattern: `from history`, MaxLag: lag(10 * time.Second), Node: "late"},
+		{Name: "office", Clients: []string{"10.1.0.0/16", "192.168.1.7"}, NoFollower: "error", MaxLag: new(time.Millisecond)},
+		{Name: "tight", Pattern: `(?i)from\s+orders\b`, MaxLag: new(100 * time.Millisecond)},
+		{Name: "loose", Pattern: `from history`, MaxLag: new(10 * time.Second), Node: "late"},
 		{Name: "digest", Digest: FormatDigest(Digest64([]byte("select x from y where z = 5"), Mode{})), Target: "leader"},
 		{Name: "func", Pattern: `my_func`, Target: "follower", Node: "f2"},
 	}}
@@ -191,7 +191,7 @@ func TestPolicyErrors(t *testing.T) {
 		`rule #1: target: "x" is not known, want leader or follower`:    {Rules: []RuleSpec{{Target: "x"}}},
 		"rule a: pattern: error parsing regexp: missing closing ): `(`": {Rules: []RuleSpec{{Name: "a", Pattern: "("}}},
 		`rule b: digest: "zz" is not a number of 16 hexadecimal digits`: {Rules: []RuleSpec{{Name: "a"}, {Name: "b", Digest: "zz"}}},
-		`rule #1: max_lag: 0s is not over zero`:                         {Rules: []RuleSpec{{MaxLag: lag(0)}}},
+		`rule #1: max_lag: 0s is not over zero`:                         {Rules: []RuleSpec{{MaxLag: new(time.Duration(0))}}},
 		`rule #1: clients: ParseAddr("x"): unable to parse IP`:          {Rules: []RuleSpec{{Clients: []string{"x"}}}},
 		`rule #1: no_follower: "x" is not known, want leader or error`:  {Rules: []RuleSpec{{NoFollower: "x"}}},
 	} {

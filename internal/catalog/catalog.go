@@ -298,14 +298,22 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
-		polls: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "bellwether", Name: "catalog_polls_total",
-			Help: "Readings of the leader's accounts, variables, routines and views, by result."}, []string{"result"}),
-		reads: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "bellwether", Name: "catalog_changes_total",
-			Help: "How often a part of the leader's catalogue was found changed and was read."}, []string{"part"}),
-		lastGood: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "bellwether", Name: "catalog_last_success_timestamp_seconds",
-			Help: "When the leader's catalogue was last read without an error."}),
-		accounts: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "bellwether", Name: "catalog_accounts",
-			Help: "Accounts of the leader that can log in."}),
+		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "bellwether", Name: "catalog_polls_total",
+			Help: "Readings of the leader's accounts, variables, routines and views, by result.",
+		}, []string{"result"}),
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "bellwether", Name: "catalog_changes_total",
+			Help: "How often a part of the leader's catalogue was found changed and was read.",
+		}, []string{"part"}),
+		lastGood: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "bellwether", Name: "catalog_last_success_timestamp_seconds",
+			Help: "When the leader's catalogue was last read without an error.",
+		}),
+		accounts: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "bellwether", Name: "catalog_accounts",
+			Help: "Accounts of the leader that can log in.",
+		}),
 	}
 	if reg == nil {
 		return m, nil

@@ -28,21 +28,33 @@ func TestDecodePriv(t *testing.T) {
 		defaultLifetime int
 		want            accounts.Account
 	}{
-		{"password", `{"access":0,"plugin":"mysql_native_password","authentication_string":"*AB","password_last_changed":1795409094}`, 0,
-			accounts.Account{Plugin: "mysql_native_password", AuthString: "*AB"}},
+		{
+			"password", `{"access":0,"plugin":"mysql_native_password","authentication_string":"*AB","password_last_changed":1795409094}`, 0,
+			accounts.Account{Plugin: "mysql_native_password", AuthString: "*AB"},
+		},
 		{"nothing", `{"access":18446744073709551615}`, 0, accounts.Account{Plugin: "mysql_native_password"}},
-		{"locked, X509", `{"plugin":"p","ssl_type":2,"account_locked":true}`, 0,
-			accounts.Account{Plugin: "p", SSLType: "X509", Locked: true}},
-		{"specified", `{"plugin":"p","ssl_type":3,"x509_subject":"/CN=x","max_user_connections":3}`, 0,
-			accounts.Account{Plugin: "p", SSLType: "SPECIFIED", X509Subject: "/CN=x", MaxConnections: 3}},
-		{"expired at once, role", `{"plugin":"p","password_last_changed":0,"password_lifetime":-1,"default_role":"r1"}`, 0,
-			accounts.Account{Plugin: "p", PasswordExpired: true, DefaultRole: "r1"}},
-		{"expired by its own lifetime", `{"plugin":"p","password_last_changed":1799000000,"password_lifetime":5}`, 0,
-			accounts.Account{Plugin: "p", PasswordExpired: true}},
+		{
+			"locked, X509", `{"plugin":"p","ssl_type":2,"account_locked":true}`, 0,
+			accounts.Account{Plugin: "p", SSLType: "X509", Locked: true},
+		},
+		{
+			"specified", `{"plugin":"p","ssl_type":3,"x509_subject":"/CN=x","max_user_connections":3}`, 0,
+			accounts.Account{Plugin: "p", SSLType: "SPECIFIED", X509Subject: "/CN=x", MaxConnections: 3},
+		},
+		{
+			"expired at once, role", `{"plugin":"p","password_last_changed":0,"password_lifetime":-1,"default_role":"r1"}`, 0,
+			accounts.Account{Plugin: "p", PasswordExpired: true, DefaultRole: "r1"},
+		},
+		{
+			"expired by its own lifetime", `{"plugin":"p","password_last_changed":1799000000,"password_lifetime":5}`, 0,
+			accounts.Account{Plugin: "p", PasswordExpired: true},
+		},
 		{"never expires", `{"plugin":"p","password_last_changed":1,"password_lifetime":0}`, 5, accounts.Account{Plugin: "p"}},
 		{"expired by the default", `{"plugin":"p","password_last_changed":1}`, 5, accounts.Account{Plugin: "p", PasswordExpired: true}},
-		{"a or b", `{"plugin":"mysql_native_password","authentication_string":"*AB","auth_or":[{"plugin":"unix_socket"},{}]}`, 0,
-			accounts.Account{Plugin: "unix_socket", Alternatives: []accounts.Credential{{Plugin: "mysql_native_password", AuthString: "*AB"}}}},
+		{
+			"a or b", `{"plugin":"mysql_native_password","authentication_string":"*AB","auth_or":[{"plugin":"unix_socket"},{}]}`, 0,
+			accounts.Account{Plugin: "unix_socket", Alternatives: []accounts.Credential{{Plugin: "mysql_native_password", AuthString: "*AB"}}},
+		},
 		{"role", `{"access":0,"is_role":true}`, 0, accounts.Account{Plugin: "mysql_native_password", IsRole: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -59,15 +59,15 @@ func (r *reader) fingerprint(ctx context.Context, which int) (string, error) {
 		queries = []string{digest("TABLE_SCHEMA, TABLE_NAME, HEX(VIEW_DEFINITION)") +
 			" FROM information_schema.VIEWS WHERE TABLE_SCHEMA NOT IN " + systemSchemas}
 	}
-	fp := ""
+	var fp strings.Builder
 	for _, q := range queries {
 		var s string
 		if err := r.db.QueryRowContext(ctx, q).Scan(&s); err != nil {
 			return "", err
 		}
-		fp += s + ";"
+		fp.WriteString(s + ";")
 	}
-	return fp, nil
+	return fp.String(), nil
 }
 
 // each runs a query and calls f for each row after scanning it into dest.
