@@ -35,37 +35,37 @@ const connectorJ = "/usr/share/java/mariadb-java-client.jar"
 var programs = []program{
 	{
 		name: "pymysql", probe: []string{python, "-c", "import pymysql"},
-		run: []string{python, "-u", "pymysql/suite.py"}, checks: 65, reads: 10,
+		run: []string{python, "-u", "pymysql/suite.py"}, checks: 65, reads: 5,
 	},
 	{
 		name: "mysqlclient", probe: []string{python, "-c", "import MySQLdb"},
-		run: []string{python, "-u", "mysqlclient/suite.py"}, checks: 60, reads: 10,
+		run: []string{python, "-u", "mysqlclient/suite.py"}, checks: 60, reads: 5,
 	},
 	{
 		name: "php-mysqli", probe: []string{"php", "-r", "exit(extension_loaded('mysqli') ? 0 : 1);"},
 		run:    []string{"php", "-d", "mysqli.allow_local_infile=1", "-d", "memory_limit=1G", "php-mysqli/suite.php"},
-		checks: 70, reads: 10,
+		checks: 70, reads: 5,
 	},
 	{
 		name: "php-pdo", probe: []string{"php", "-r", "exit(extension_loaded('pdo_mysql') ? 0 : 1);"},
-		run: []string{"php", "-d", "memory_limit=1G", "php-pdo/suite.php"}, checks: 55, reads: 10,
+		run: []string{"php", "-d", "memory_limit=1G", "php-pdo/suite.php"}, checks: 55, reads: 5,
 	},
 	{
 		name: "ruby-mysql2", probe: []string{"ruby", "-e", "require 'mysql2'"},
-		run: []string{"ruby", "ruby-mysql2/suite.rb"}, checks: 55, reads: 10,
+		run: []string{"ruby", "ruby-mysql2/suite.rb"}, checks: 55, reads: 5,
 	},
 	{
 		name: "perl-dbd-mysql", probe: []string{"perl", "-MDBD::mysql", "-e", "1"},
-		run: []string{"perl", "perl-dbd/suite.pl"}, args: []string{"mysql"}, checks: 55, reads: 10,
+		run: []string{"perl", "perl-dbd/suite.pl"}, args: []string{"mysql"}, checks: 55, reads: 5,
 	},
 	{
 		name: "perl-dbd-mariadb", probe: []string{"perl", "-MDBD::MariaDB", "-e", "1"},
-		run: []string{"perl", "perl-dbd/suite.pl"}, args: []string{"MariaDB"}, checks: 55, reads: 10,
+		run: []string{"perl", "perl-dbd/suite.pl"}, args: []string{"MariaDB"}, checks: 55, reads: 5,
 	},
 	{
 		name: "connectorj", probe: []string{"test", "-r", connectorJ},
 		run:    []string{"java", "-Dfile.encoding=UTF-8", "-XX:TieredStopAtLevel=1", "-cp", connectorJ, "connectorj/Suite.java"},
-		checks: 140, reads: 10,
+		checks: 140, reads: 5,
 	},
 }
 
