@@ -267,7 +267,7 @@ var reads = regexp.MustCompile(`(?i)^\s*\(*\s*(select|with|values|show)\b`)
 // awaitFollower waits until a plain read of this session goes to a follower. The
 // test stays right where it does not: it would only compare the leader with itself.
 func awaitFollower(c *rawclient.Client) {
-	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(300 * time.Millisecond); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		answer, err := c.Query("EXPLAIN ROUTE SELECT 1")
 		if err != nil || bytes.Contains(answer, []byte("\x08follower")) {
 			return
