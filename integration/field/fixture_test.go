@@ -220,6 +220,12 @@ func (s *session) onLeader(query string, args ...any) {
 func (s *session) onFollower(query string, args ...any) string {
 	s.t.Helper()
 	var got string
+	defer func() {
+		if s.t.Failed() {
+			text, err := s.tryRows("EXPLAIN ROUTE " + query)
+			s.t.Log("its route:", text, err)
+		}
+	}()
 	cluster.Eventually(s.t, "a follower runs "+query, func() bool {
 		got = s.rows(query, args...)
 		return strings.HasPrefix(got, "db") && !strings.HasPrefix(got, leader)
