@@ -143,6 +143,7 @@ func (s *session) homeConn(ctx context.Context) (*backend, error) {
 	}
 	s.home = b
 	s.homeID.Store(b.threadID)
+	s.homeNow.Store(b)
 	return b, nil
 }
 
@@ -163,6 +164,7 @@ func (s *session) dropHome() {
 	if b := s.home; b != nil {
 		s.home = nil
 		s.homeID.Store(0)
+		s.homeNow.Store(nil)
 		s.forgetLast(b)
 		b.broken = true
 		s.srv.pools.of(b.node).discard(b)
@@ -310,6 +312,7 @@ func (s *session) releaseHome() {
 	if b := s.home; b != nil {
 		s.home = nil
 		s.homeID.Store(0)
+		s.homeNow.Store(nil)
 		s.forgetLast(b)
 		s.giveBack(b)
 	}

@@ -194,6 +194,15 @@ func (s *session) query(ctx context.Context, req *request) error {
 	case router.VerbExplainRoute:
 		return s.explainRoute(req, sql, &st)
 	}
+	if st.Reason == router.ReasonConnectionFunction {
+		if text, ok := s.ownID(sql); ok {
+			s.in.consume(len(req.bytes))
+			own := s.ownQuery(text)
+			s.srv.metrics.count(router.TargetLeader, st.Reason)
+			_, err := s.runHome(ctx, wire.ComQuery, &own, true)
+			return err
+		}
+	}
 	q := router.Query{SQL: sql, Mode: s.mode}
 	return s.route(ctx, wire.ComQuery, req, &q, &st, nil)
 }
@@ -261,7 +270,9 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	if err == nil {
 		s.noteAfter(ctx, q.SQL, st, &a)
 		s.saw(st, &a)
-		err = s.askHome(q.SQL, st)
+		if a.code == 0 {
+			err = s.askHome(q.SQL, st)
+		}
 		if err == nil && st.Release && a.code == 0 {
 			return a, errClientEnd // the server has closed the connection
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -16,6 +17,22 @@ import (
 // thread ids that a server reaches, so that both can be told apart in KILL, and
 // positive in 32 bits with a sign.
 const firstID = 1 << 30
+
+// askForID is the question by which drivers check what the greeting told them.
+var askForID = regexp.MustCompile(`(?is)^\s*SELECT\s+(CONNECTION_ID\s*\(\s*\))\s*;?\s*$`)
+
+// ownID puts the id of the client's greeting, by which others can kill it, in the
+// place of the one that the node would answer.
+func (s *session) ownID(sql []byte) (string, bool) {
+	if len(sql) > 64 {
+		return "", false
+	}
+	m := askForID.FindSubmatch(sql)
+	if m == nil {
+		return "", false
+	}
+	return "SELECT " + strconv.FormatUint(uint64(s.id), 10) + " AS `" + string(m[1]) + "`", true
+}
 
 // kill runs KILL. Its operand is the id that a client was given in its greeting,
 // or the leader's own id, as SHOW PROCESSLIST and CONNECTION_ID() tell it. The

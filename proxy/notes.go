@@ -18,14 +18,15 @@ func notable(st *router.Statement) bool {
 // noteAfter takes from a statement that ran at home what the server's trackers
 // do not tell.
 func (s *session) noteAfter(ctx context.Context, sql []byte, st *router.Statement, a *answer) {
-	if a.code != 0 && !st.Multi && !st.Opaque {
+	runs := st.Verb == router.VerbCall || st.Verb == router.VerbExecute || st.Verb == router.VerbCompound
+	if a.code != 0 && !st.Multi && !runs {
 		if st.Verb == router.VerbLockTables {
 			s.locks = false // they failed, and let go of those held before
 		}
 		return
 	}
 	s.hidden = s.hidden || containsFold(sql, "temporary") && (st.Opaque || st.UsesPrepareSQL || st.Verb == router.VerbSet)
-	if st.Opaque && (s.hidden || s.srv.cfg.Routines().MakesTemporary()) {
+	if st.Opaque && (s.hidden || runs && s.srv.cfg.Routines().MakesTemporary()) {
 		s.temps.MarkUnknown()
 		s.view.TempTables = true
 	}
@@ -54,13 +55,15 @@ func aboutLast(sql []byte, st *router.Statement) bool {
 	if st.Multi || st.UserVars || st.Hint.Present {
 		return false
 	}
-	switch st.Reason {
-	case router.ReasonServerState:
-		return st.Verb == router.VerbShow && containsFold(sql, "warnings", "errors")
-	case router.ReasonConnectionFunction, router.ReasonFoundRows:
-		return containsFold(sql, "found_rows", "row_count") && !containsFold(sql, "last_insert_id", "connection_id")
-	case router.ReasonSessionVariable, router.ReasonServerVariable:
-		return containsFold(sql, "@@warning_count", "@@error_count") && bytes.Count(sql, []byte("@@")) == 1
+	switch {
+	case st.Class != router.ClassHome:
+		return false
+	case st.Verb == router.VerbShow:
+		return containsFold(sql, "warnings", "errors")
+	case st.Verb == router.VerbSelect && containsFold(sql, "found_rows", "row_count"):
+		return !containsFold(sql, "last_insert_id", "connection_id", "sql_calc_found_rows", "@@")
+	case st.Verb == router.VerbSelect && containsFold(sql, "@@warning_count", "@@error_count"):
+		return bytes.Count(sql, []byte("@@")) == 1
 	}
 	return false
 }

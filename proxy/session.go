@@ -74,16 +74,21 @@ type session struct {
 	role    bool // SET ROLE ran on the home connection: followers have the default role, and no reset brings it back
 	locks   bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
 
-	public atomic.Pointer[public]  // what others may know
-	busy   atomic.Pointer[backend] // the backend that is executing; read by KILL and the watcher
-	homeID atomic.Uint32           // thread id of the home connection; read by KILL
-	turn   atomic.Uint64           // number of the statement; read by the watcher
-	killed atomic.Bool             // set by KILL
-	ending atomic.Bool             // the server shuts down: end when idle
-	idle   atomic.Bool             // waiting for the client with nothing open; read by the drain
+	public  atomic.Pointer[public]  // what others may know
+	busy    atomic.Pointer[backend] // the backend that is executing; read by KILL and the watcher
+	homeNow atomic.Pointer[backend] // home; read by the watcher
+	stale   atomic.Bool             // the server has closed the home connection of an idle session
+	homeID  atomic.Uint32           // thread id of the home connection; read by KILL
+	turn    atomic.Uint64           // number of the statement; read by the watcher
+	killed  atomic.Bool             // set by KILL
+	ending  atomic.Bool             // the server shuts down: end when idle
+	idle    atomic.Bool             // waiting for the client with nothing open; read by the drain
 }
 
-var errKilled = errors.New("session was killed")
+var (
+	errKilled = errors.New("session was killed")
+	errStale  = errors.New("the leader has closed the session's connection")
+)
 
 // logger names the session. It is made when there is something to say, for most
 // sessions have nothing.
@@ -151,6 +156,8 @@ func (s *session) inputError(err error) error {
 		return errKilled
 	case s.ending.Load():
 		return nil
+	case s.stale.Load():
+		return errStale
 	case errors.Is(err, errSequence):
 		_ = s.fail(wire.ErNetPacketsOutOfOrder, "08S01", "Got packets out of order")
 	case errors.Is(err, errTooLarge):

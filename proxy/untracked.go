@@ -13,8 +13,19 @@ import (
 // @@session.name. And no server tells the collation that SET NAMES ... COLLATE
 // chose. So what statements name in that way is asked for after they ran.
 
-// maxAsked bounds the names that are remembered for a session.
-const maxAsked = 64
+// asks are the variables that are asked for: those that a read's answer can depend
+// on. To ask for another would leave an error in the session's diagnostics where
+// it is a global one.
+var asks = map[string]bool{
+	"sql_mode": true, "time_zone": true, "character_set_client": true, "character_set_connection": true,
+	"character_set_results": true, "collation_connection": true, "collation_database": true, "lc_time_names": true,
+	"group_concat_max_len": true, "div_precision_increment": true, "sql_select_limit": true, "default_week_format": true,
+	"sql_auto_is_null": true, "max_sort_length": true, "old_mode": true, "sql_safe_updates": true, "sql_big_selects": true,
+	"max_join_size": true, "sql_quote_show_create": true, "optimizer_switch": true, "max_statement_time": true,
+	"max_execution_time": true, "max_error_count": true, "sql_notes": true, "transaction_isolation": true, "tx_isolation": true,
+	"timestamp": true, "system_versioning_asof": true, "windowing_use_high_precision": true,
+	"internal_tmp_mem_storage_engine": true, "show_create_table_verbosity": true, "column_compression_threshold": true,
+}
 
 // mention remembers the variables that a text names as @@name, in strings too:
 // the text of a PREPARE can be in one.
@@ -30,16 +41,13 @@ func (s *session) mention(sql []byte) {
 			n++
 		}
 		name := string(bytes.ToLower(sql[:n]))
-		switch name {
-		case "", "global", "session", "local", "persist", "persist_only":
+		if !asks[name] {
 			continue
 		}
 		if s.asked == nil {
 			s.asked = make(map[string]bool)
 		}
-		if len(s.asked) < maxAsked {
-			s.asked[name] = true
-		}
+		s.asked[name] = true
 	}
 }
 

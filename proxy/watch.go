@@ -22,6 +22,7 @@ func (srv *Server) watch(ctx context.Context) {
 	defer tick.Stop()
 	seen := make(map[uint32]uint64)    // the turn in which a session was busy at the last look
 	down := make(map[string]time.Time) // since when a node has been down
+	hung := map[uint32]bool{}          // sessions whose home connection was closed at the last look
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,8 +32,31 @@ func (srv *Server) watch(ctx context.Context) {
 			srv.pools.sweep(now, snap, false)
 			silent(down, snap, now)
 			seen = srv.look(ctx, seen, down)
+			hung = srv.lookHome(snap, hung)
 		}
 	}
+}
+
+// lookHome ends idle sessions whose home connection the leader has closed, for
+// wait_timeout or by KILL: as on a direct connection, the client finds its own
+// closed before it sends the next statement. A leader that has died closes all at
+// once; so it must be up at two looks in a row.
+func (srv *Server) lookHome(snap *topology.Snapshot, before map[uint32]bool) map[uint32]bool {
+	hung := make(map[uint32]bool)
+	for _, s := range srv.all() {
+		b := s.homeNow.Load()
+		if b == nil || s.busy.Load() != nil || snap.Leader == nil || snap.Leader.Name != b.node ||
+			snap.Leader.State != topology.StateUp || !hungUp(b.raw) {
+			continue
+		}
+		if !before[s.id] {
+			hung[s.id] = true
+			continue
+		}
+		s.stale.Store(true)
+		_ = s.socket.SetReadDeadline(time.Unix(1, 0))
+	}
+	return hung
 }
 
 // silent keeps since when nodes have been down.

@@ -127,8 +127,10 @@ func NewCatalog(routines []Routine, views []View) *Catalog {
 	// fixed point.
 	safe := make([]bool, len(routines))
 	for i := range routines {
-		c.assigns = assigned(routines[i].Body, c.assigns)
-		c.temporary = c.temporary || routines[i].Body == "" || mentionsTemporary(routines[i].Body)
+		if r := &routines[i]; !containsFold(serverSchemas, r.Schema) {
+			c.assigns = assigned(r.Body, c.assigns)
+			c.temporary = c.temporary || r.Body == "" || mentionsTemporary(r.Body)
+		}
 		safe[i] = declaredHarmless(&routines[i])
 	}
 	unsafe := make([]bool, len(views))
