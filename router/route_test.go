@@ -29,8 +29,6 @@ func cluster() *topology.Snapshot {
 	}}
 }
 
-//go:fix inline
-func lag(d time.Duration) *time.Duration { return new(d) }
 
 func TestRoute(t *testing.T) {
 	learned := NewLearned(16)
