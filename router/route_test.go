@@ -29,7 +29,6 @@ func cluster() *topology.Snapshot {
 	}}
 }
 
-
 func TestRoute(t *testing.T) {
 	learned := NewLearned(16)
 	learned.Add(Digest64([]byte("SELECT a FROM refused WHERE id = 1"), Mode{}))
