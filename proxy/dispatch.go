@@ -259,8 +259,11 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	case st.Verb == router.VerbSetRole, st.Multi && containsFold(q.SQL, "role"):
 		s.role = true
 	}
+	// The request's bytes are another's when it is answered: only a copy may be
+	// looked at then.
+	var text []byte
 	if notable(st) || st.MayChangeSession {
-		q.SQL = bytes.Clone(q.SQL) // the request's bytes are gone when it is answered
+		text = bytes.Clone(q.SQL)
 	}
 	if st.AccountAdmin {
 		s.srv.changes.Add(1)
@@ -268,10 +271,10 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	}
 	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead)
 	if err == nil {
-		s.noteAfter(ctx, q.SQL, st, &a)
+		s.noteAfter(ctx, text, st, &a)
 		s.saw(st, &a)
 		if a.code == 0 {
-			err = s.askHome(q.SQL, st)
+			err = s.askHome(text, st)
 		}
 		if err == nil && st.Release && a.code == 0 {
 			return a, errClientEnd // the server has closed the connection

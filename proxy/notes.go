@@ -25,7 +25,7 @@ func (s *session) noteAfter(ctx context.Context, sql []byte, st *router.Statemen
 		}
 		return
 	}
-	s.hidden = s.hidden || containsFold(sql, "temporary") && (st.Opaque || st.UsesPrepareSQL || st.Verb == router.VerbSet)
+	s.hidden = s.hidden || (st.Opaque || st.UsesPrepareSQL || st.Verb == router.VerbSet) && containsFold(sql, "temporary")
 	if st.Opaque && (s.hidden || runs && s.srv.cfg.Routines().MakesTemporary()) {
 		s.temps.MarkUnknown()
 		s.view.TempTables = true
