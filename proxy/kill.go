@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -51,6 +52,7 @@ func (s *session) kill(ctx context.Context, req *request, sql []byte, st *router
 	if victim == s {
 		return s.killSelf(ctx, req, sql, st)
 	}
+	sql = bytes.Clone(sql) // the request's bytes are given up before they are used
 	s.in.consume(len(req.bytes))
 	return s.killVictim(ctx, victim, st.KillID, st.KillQuery, func(thread uint32) string {
 		return string(sql[:st.KillSpan.Off]) + strconv.FormatUint(uint64(thread), 10) + string(sql[st.KillSpan.End:])
