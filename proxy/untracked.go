@@ -27,32 +27,15 @@ var asks = map[string]bool{
 	"internal_tmp_mem_storage_engine": true, "show_create_table_verbosity": true, "column_compression_threshold": true,
 }
 
-// mention remembers the variables that a text names as @@name, in strings too:
-// the text of a PREPARE can be in one.
-func (s *session) mention(sql []byte) {
-	for {
-		at := bytes.Index(sql, []byte("@@"))
-		if at < 0 {
-			return
-		}
-		sql = sql[at+2:]
-		n := 0
-		for n < len(sql) && isNameByte(sql[n]) {
-			n++
-		}
-		name := string(bytes.ToLower(sql[:n]))
-		if !asks[name] {
-			continue
-		}
-		if s.asked == nil {
-			s.asked = make(map[string]bool)
-		}
-		s.asked[name] = true
+// mention remembers a variable that was named as @@name.
+func (s *session) mention(name string) {
+	if !asks[name] {
+		return
 	}
-}
-
-func isNameByte(c byte) bool {
-	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+	if s.asked == nil {
+		s.asked = make(map[string]bool)
+	}
+	s.asked[name] = true
 }
 
 // ask brings up to date what a statement may have changed without a tracker
@@ -61,10 +44,12 @@ func (s *session) ask(b *backend, sql []byte, st *router.Statement) error {
 	if st.Class == router.ClassRead || !(st.Verb == router.VerbSet || st.Opaque || st.Multi || st.UsesPrepareSQL) {
 		return nil
 	}
-	s.mention(sql)
-	for _, name := range s.srv.cfg.Routines().Assigns() {
-		if st.Opaque {
-			s.mention([]byte("@@" + name))
+	for name := range router.VariablesNamed(sql) {
+		s.mention(name)
+	}
+	if st.Opaque {
+		for _, name := range s.srv.cfg.Routines().Assigns() {
+			s.mention(name)
 		}
 	}
 	for name := range s.asked {

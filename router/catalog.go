@@ -128,7 +128,11 @@ func NewCatalog(routines []Routine, views []View) *Catalog {
 	safe := make([]bool, len(routines))
 	for i := range routines {
 		if r := &routines[i]; !containsFold(serverSchemas, r.Schema) {
-			c.assigns = assigned(r.Body, c.assigns)
+			for name := range VariablesNamed([]byte(r.Body)) {
+				if !slices.Contains(c.assigns, name) {
+					c.assigns = append(c.assigns, name)
+				}
+			}
 			c.temporary = c.temporary || r.Body == "" || mentionsTemporary(r.Body)
 		}
 		safe[i] = declaredHarmless(&routines[i])
@@ -299,31 +303,4 @@ func (c *Catalog) Assigns() []string {
 		return nil
 	}
 	return c.assigns
-}
-
-// assigned collects the variables that a body names as @@name.
-func assigned(body string, into []string) []string {
-	for {
-		_, rest, ok := strings.Cut(body, "@@")
-		if !ok {
-			return into
-		}
-		n := 0
-		for n < len(rest) && isIdentByte(rest[n]) {
-			n++
-		}
-		name := strings.ToLower(rest[:n])
-		body = rest[n:]
-		switch name {
-		case "", "global", "session", "local":
-			continue
-		}
-		if !slices.Contains(into, name) {
-			into = append(into, name)
-		}
-	}
-}
-
-func isIdentByte(c byte) bool {
-	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
