@@ -42,8 +42,10 @@ type backend struct {
 	dirty   bool   // something ran that may have left state behind: reset before reuse
 	read    bool   // on a follower: the session that holds it has read here
 	broken  bool   // never to be reused
-	born    time.Time
-	idle    time.Time // when it was last put into the pool
+
+	charsets string // brings back what the login chose, see loginCharsets; empty before that is known
+	born     time.Time
+	idle     time.Time // when it was last put into the pool
 
 	prepared map[uint32]preparedHere // by the client's statement id
 }
@@ -258,7 +260,7 @@ const (
 // trip: COM_RESET_CONNECTION and the set-up are sent together.
 func (b *backend) reset(mariadb bool) error {
 	pkt := appendCommand(nil, wire.ComResetConnection, b.caps, "")
-	pkt = appendCommand(pkt, wire.ComQuery, b.caps, b.setUpSQL(mariadb))
+	pkt = appendCommand(pkt, wire.ComQuery, b.caps, b.setUpSQL(mariadb)+b.charsets)
 	if _, err := b.conn.Write(pkt); err != nil {
 		b.broken = true
 		return err

@@ -59,7 +59,7 @@ func (s *session) connect(ctx context.Context, node *topology.Node, follower boo
 		p.discard(b)
 		return nil, err
 	}
-	switch err := b.setUp(s.mariadb()); {
+	switch err := b.learnCharsets(&p.charsets, s.collation, s.mariadb()); {
 	case mustChange(err) && !follower: // until then only that is allowed
 		b.dirty, s.retrack = true, true
 	case err != nil:

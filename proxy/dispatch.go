@@ -472,8 +472,11 @@ func (s *session) resetConnection(ctx context.Context, req *request) error {
 		return nil
 	}
 	s.home.prepared = nil
-	if _, err := s.home.command(wire.ComQuery, s.home.setUpSQL(s.mariadb())); err != nil {
-		return s.lostHome(err, false)
+	if err := s.learnReset(); err != nil {
+		return s.lostHome(err, true)
+	}
+	if err := s.home.setUp(s.mariadb()); err != nil {
+		return s.lostHome(err, true)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type poolKey struct {
 // pool keeps the backend connections of one node.
 type pool struct {
 	settings func() PoolSettings
+	charsets loginCharsets
 
 	mu    sync.Mutex
 	idle  map[poolKey][]*backend // guarded by mu; the youngest last

@@ -106,3 +106,27 @@ func (s *session) variable(b *backend, name string) (*string, error) {
 	}
 	return &value, nil
 }
+
+// learnReset learns the character sets that a reset left the session with: the
+// server's own, not those of the login that a follower's connection begins with.
+func (s *session) learnReset() error {
+	answer, err := s.home.queryText(askCharsets)
+	if err != nil {
+		return err
+	}
+	values, err := charsetValues(answer)
+	if err != nil {
+		return err
+	}
+	for i, value := range values {
+		if value == "NULL" {
+			value = "" // as the trackers say it
+		}
+		s.state.set(charsetVariables[i], value)
+		s.note(charsetVariables[i], value)
+	}
+	if _, ok := oneCharset(values); ok {
+		s.state.set(namesVariable, values[2])
+	}
+	return nil
+}
