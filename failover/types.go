@@ -82,8 +82,8 @@ const (
 	ReachDenied  // alive, does not let us in
 )
 
-// alive reports whether the server process certainly lives.
-func (r Reach) alive() bool { return r == ReachAnswers || r == ReachTooMany || r == ReachDenied }
+// Alive reports whether the server process certainly lives.
+func (r Reach) Alive() bool { return r == ReachAnswers || r == ReachTooMany || r == ReachDenied }
 
 // Writes is what became of the last write of a heartbeat row.
 type Writes uint8
@@ -133,6 +133,7 @@ type Sight struct {
 	Errant   gtid.Set // its own, from no leader
 	Link     *Link    // nil when it replicates from nobody
 	Ackers   int      // acknowledging followers that the leader sees; -1 unknown
+	Acks     int      // acknowledgements that the node waits for, without a timeout, when it leads; -1 unknown
 	Lag      time.Duration
 }
 
@@ -215,8 +216,11 @@ const (
 	// Drain waits until Node has executed Until, fetching it from From where that is
 	// another node, else from its own relay log. Answer: Executed.
 	Drain
-	// Open lets Node take writes. It must stop replicating first.
+	// Open lets Node take writes, each acknowledged only when Acks followers hold
+	// it. It must stop replicating first.
 	Open
+	// RequireAcks makes the leader Node wait for Acks followers from now on.
+	RequireAcks
 	// Repoint lets Node follow Leader, acknowledging under Epoch.
 	Repoint
 	// RescueAndRejoin compares Node with Leader from position Until (where its reign
@@ -240,6 +244,7 @@ type Action struct {
 	Leader string // Repoint, RescueAndRejoin
 	From   string // Drain
 	Epoch  uint64
+	Acks   int // Open, RequireAcks
 	Until  gtid.Set
 	Record topology.Record // Publish
 
