@@ -149,8 +149,11 @@ type Seen struct{ Sight Sight }
 // Coordination says that coordination was gained or lost, or that the record
 // changed. The first one must come before anything can be done.
 type Coordination struct {
-	Held   bool // this proxy is the coordinator
-	Record topology.Record
+	Held bool // this proxy is the coordinator
+	// NoLease says that this proxy must not route writes now: it could not renew its
+	// lease, and others may have changed the leader.
+	NoLease bool
+	Record  topology.Record
 }
 
 // Request is what a person asks for.
@@ -223,8 +226,10 @@ const (
 	RequireAcks
 	// Repoint lets Node follow Leader, acknowledging under Epoch.
 	Repoint
-	// RescueAndRejoin compares Node with Leader from position Until (where its reign
-	// ended), saves what is divergent, and makes it a follower.
+	// RescueAndRejoin compares Node with Leader, saves what is divergent, and makes
+	// it a follower. Text is the position, in the server's own form, at which the
+	// reign of Node ended, where it had one. It may take hours; asked again for the
+	// same node while it runs, the executor goes on with the one that runs.
 	RescueAndRejoin
 	// RunHook runs the operator's script for Event. Not answered, but for "fence",
 	// where a nil error says that the node is certainly off.

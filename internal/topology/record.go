@@ -22,6 +22,10 @@ type Record struct {
 	// hold a write before it is acknowledged; 0 is none.
 	Members []string `json:"members,omitempty"`
 	Acks    int      `json:"acks"`
+	// Settled says that Acks members hold all that this leader was opened with. Until
+	// then a write of the reign before is known to be on the leader, and on one member
+	// less than it was acknowledged by.
+	Settled bool `json:"settled"`
 	// Change is the change that is under way; nil when there is none.
 	Change *Change `json:"change,omitempty"`
 	// Failovers are the times of the latest automatic failovers, oldest first.
