@@ -118,8 +118,12 @@ const clientOnly = wire.ClientSSL | wire.ClientCompress | wire.ClientZstdCompres
 // homeConn returns the home connection, making one where the session has none.
 // It waits for a leader, up to the pool's wait. A home connection to a node that
 // is no longer the leader is given up, for writing there could not be undone;
-// where the session has left state on it, errLeaderLeft says that it is gone.
+// what the session has left on it is brought to the new one, and where that cannot
+// be, errLeaderLeft says that it is gone. While the leader changes by plan it waits.
 func (s *session) homeConn(ctx context.Context) (*backend, error) {
+	if err := s.enterLeader(ctx); err != nil {
+		return nil, err
+	}
 	if s.home != nil && s.homeStands() {
 		return s.home, nil
 	}
@@ -131,17 +135,18 @@ func (s *session) homeConn(ctx context.Context) (*backend, error) {
 		if b.at(leader) && b.alive() == nil {
 			return b, nil
 		}
-		dirty := b.dirty
+		tied := b.dirty && s.tied()
 		s.dropHome()
-		if dirty {
+		if tied {
 			return nil, errLeaderLeft
 		}
+		s.moved = true
 	}
-	b, err := s.connect(ctx, leader, false)
+	b, err := s.homeAt(ctx, leader, s.moved)
 	if err != nil {
 		return nil, err
 	}
-	s.home = b
+	s.home, s.moved = b, false
 	s.homeID.Store(b.threadID)
 	s.homeNow.Store(b)
 	return b, nil

@@ -177,6 +177,7 @@ func (s *session) explain(err error) error {
 func (s *session) query(ctx context.Context, req *request) error {
 	if !req.whole {
 		s.srv.metrics.count(router.TargetLeader, router.ReasonTooLarge)
+		s.nailed = true // by what is not looked at
 		_, err := s.runHome(ctx, wire.ComQuery, req, true)
 		return err
 	}
@@ -259,6 +260,7 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	case st.Verb == router.VerbSetRole, st.Multi && containsFold(q.SQL, "role"):
 		s.role = true
 	}
+	s.foresee(q.SQL, st)
 	// The request's bytes are another's when it is answered: only a copy may be
 	// looked at then.
 	var text []byte
@@ -486,6 +488,7 @@ func (s *session) forgetState() {
 	s.stmts.clear()
 	s.state.forget()
 	s.locks, s.xa = false, false
+	s.nailed, s.insertID, s.moved = false, 0, false
 	s.temps.Reset()
 	s.asked, s.hidden = nil, false
 	s.view.TempTables = false
@@ -512,6 +515,7 @@ func (s *session) replicate(ctx context.Context, cmd wire.Command, req *request)
 		return s.lostHome(err, false)
 	}
 	s.in.consume(len(req.bytes))
+	s.working.Store(false) // it may go on for days, and writes nothing
 	return s.tunnel(b)
 }
 

@@ -168,6 +168,8 @@ func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *reques
 		return answer{}, s.explain(err)
 	}
 	b.dirty = true
+	s.foresee(p.sql, &p.class)
+	s.nailed = s.nailed || p.sql == nil
 	if p.class.AccountAdmin {
 		s.srv.changes.Add(1)
 		defer s.srv.changes.Add(-1)

@@ -167,6 +167,9 @@ func (s *session) inspectState(b *backend, pkt []byte) []byte {
 	}
 	if !b.follower {
 		s.learn(b, &ok)
+		if ok.InsertID != 0 {
+			s.insertID = ok.InsertID
+		}
 	}
 	if s.caps&wire.ClientSessionTrack != 0 {
 		s.kept = wire.FilterState(s.kept[:0], ok.State, s.tracked.wants)

@@ -37,6 +37,7 @@ type Server struct {
 	rights   atomic.Pointer[rightsSeen]
 
 	nextID atomic.Uint32
+	gate   atomic.Pointer[closure] // closed while the leader changes; nil when open
 
 	mu        sync.Mutex
 	sessions  map[uint32]*session // guarded by mu

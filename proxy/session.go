@@ -74,6 +74,11 @@ type session struct {
 	role    bool // SET ROLE ran on the home connection: followers have the default role, and no reset brings it back
 	locks   bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
 
+	nailed   bool   // something is on the home connection that no other can be given, see tied
+	moved    bool   // the home connection was given up: the next one gets what was on it
+	insertID uint64 // what LAST_INSERT_ID() answers on the home connection; 0 where nothing is known
+
+	working atomic.Bool             // something is under way on the leader; read by Working
 	public  atomic.Pointer[public]  // what others may know
 	busy    atomic.Pointer[backend] // the backend that is executing; read by KILL and the watcher
 	homeNow atomic.Pointer[backend] // home; read by the watcher
@@ -122,6 +127,7 @@ func (s *session) serve(ctx context.Context) {
 // loop reads one command after the other and answers it.
 func (s *session) loop(ctx context.Context) error {
 	for {
+		s.leaveLeader()
 		if s.ending.Load() && !s.inTransaction() {
 			return nil
 		}

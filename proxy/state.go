@@ -14,6 +14,7 @@ type sessionState struct {
 	version uint64 // grows with each change
 	schema  string
 	vars    []variable
+	unmoved string // a variable was set that another home connection would lack; its name
 	fixed   string // a variable was set whose effect cannot be carried to another connection; its name
 }
 
@@ -39,6 +40,14 @@ var stays = map[string]bool{
 	"innodb_lock_wait_timeout": true, "profiling": true, "slow_query_log": true,
 }
 
+// reported are those of stays that the servers report by themselves, that
+// Bellwether sets, or that moveHome brings.
+var reported = map[string]bool{
+	"autocommit": true, "last_gtid": true, "statement_id": true, "warning_count": true, "error_count": true, "in_transaction": true,
+	"session_track_system_variables": true, "session_track_schema": true, "session_track_gtids": true,
+	"proxy_user": true, "external_user": true,
+}
+
 // fixes are variables that change what reads answer, and that another connection
 // cannot be given: time stands still, or counting starts, on this one.
 var fixes = map[string]bool{
@@ -52,6 +61,9 @@ func (st *sessionState) set(name, value string) {
 		st.fixed = name
 	}
 	if stays[name] {
+		if !reported[name] {
+			st.unmoved = name
+		}
 		return
 	}
 	st.version++
@@ -87,7 +99,7 @@ func (st *sessionState) has(name, value string) bool {
 // forget drops everything, as COM_RESET_CONNECTION and COM_CHANGE_USER do.
 func (st *sessionState) forget() {
 	st.vars = nil
-	st.fixed = ""
+	st.fixed, st.unmoved = "", ""
 	st.version = 0
 }
 
