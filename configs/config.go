@@ -94,7 +94,10 @@ type ClusterTLS struct {
 
 // Replication says who replicates.
 type Replication struct {
-	Mode string `yaml:"mode"` // native
+	Mode              string        `yaml:"mode"` // native
+	User              string        `yaml:"user"` // by whom nodes follow each other; empty: no switchover
+	Password          Secret        `yaml:",inline"`
+	SwitchoverTimeout time.Duration `yaml:"switchover_timeout"` // writes are held no longer than this
 }
 
 // Routing is where statements go.
@@ -165,7 +168,8 @@ type User struct {
 
 // Admin is the HTTP side.
 type Admin struct {
-	Address string `yaml:"address"` // host:port; empty for none
+	Address  string `yaml:"address"` // host:port; empty for none
+	Password Secret `yaml:",inline"` // for requests that change something; none: from this machine only
 }
 
 // Log is what is written where.

@@ -28,7 +28,7 @@ func Defaults() *Config {
 			ProxyProtocol:  "off",
 			ConnectTimeout: 2 * time.Second,
 		},
-		Replication: Replication{Mode: "native"},
+		Replication: Replication{Mode: "native", SwitchoverTimeout: 10 * time.Second},
 		Routing: Routing{
 			MaxLag:      time.Second,
 			NoFollower:  "leader",

@@ -129,6 +129,8 @@ func (c *Config) loadFiles(files *fileReader, report func(path, text string)) {
 		}
 	}
 	secret("cluster", &c.Cluster.Password)
+	secret("replication", &c.Replication.Password)
+	secret("admin", &c.Admin.Password)
 	for i := range c.Users {
 		secret(fmt.Sprintf("users[%d]", i), &c.Users[i].Password)
 	}

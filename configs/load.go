@@ -176,6 +176,7 @@ func (c *Config) resolvePaths(dir string) {
 	paths := []*string{
 		&c.Listen.Socket, &c.Listen.TLS.Cert, &c.Listen.TLS.Key, &c.Listen.TLS.CA,
 		&c.Cluster.TLS.CA, &c.Cluster.TLS.Cert, &c.Cluster.TLS.Key, &c.Cluster.Password.File,
+		&c.Replication.Password.File, &c.Admin.Password.File,
 	}
 	for i := range c.Users {
 		paths = append(paths, &c.Users[i].Password.File)

@@ -72,7 +72,9 @@ func parseEffective(name string, effective []byte) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Cluster.Password.hidden = c.Cluster.Password.Value == redacted
+	for _, s := range []*Secret{&c.Cluster.Password, &c.Replication.Password, &c.Admin.Password} {
+		s.hidden = s.Value == redacted
+	}
 	for i := range c.Users {
 		c.Users[i].Password.hidden = c.Users[i].Password.Value == redacted
 	}

@@ -29,12 +29,18 @@ func (c *Config) check() Errors {
 	k.listen(&c.Listen)
 	k.cluster(&c.Cluster)
 	k.enum("replication.mode", c.Replication.Mode, "native")
+	k.secret("replication", c.Replication.Password)
+	if c.Replication.User == "" && c.Replication.Password.IsSet() {
+		k.add("replication.user", "is required with replication.password")
+	}
+	k.duration("replication.switchover_timeout", c.Replication.SwitchoverTimeout, 100*time.Millisecond, 20*time.Second)
 	k.routing(&c.Routing, c.Cluster.Nodes)
 	k.monitor(&c.Monitor)
 	k.pool(&c.Pool)
 	k.limits(&c.Limits)
 	k.users(c.Users)
 	k.hostPort("admin.address", c.Admin.Address, true)
+	k.secret("admin", c.Admin.Password)
 	if a := c.Admin.Address; a != "" && a == c.Listen.Address && !strings.HasSuffix(a, ":0") {
 		k.add("admin.address", "is the same as listen.address: they need ports of their own")
 	}

@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			HiddenDefaultCmd: true,
 		},
 	}
-	root.AddCommand(serveCommand(), checkCommand(), demoCommand(), statusCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), demoCommand(), statusCommand(), switchoverCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -24,15 +24,18 @@ type Config struct {
 	Stats    func() StatsView             // behind /v1/stats
 	Sessions func(limit int) SessionsView // behind /v1/sessions; at most limit, the oldest first
 	Digests  func(limit int) DigestsView  // behind /v1/digests; at most limit, the most frequent first
-	Version  VersionView
-	Log      *slog.Logger // default: slog.Default
+	// Switchover makes another node the leader; behind POST /v1/switchover.
+	Switchover func(context.Context, SwitchoverRequest) (SwitchoverView, error)
+	Token      func() string // what requests that change something must bear; empty: they must come from this machine
+	Version    VersionView
+	Log        *slog.Logger // default: slog.Default
 }
 
 // Bounds that keep a slow or hostile client from tying anything up.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
-	writeTimeout  = 30 * time.Second
+	writeTimeout  = 60 * time.Second // longer than a switchover takes with all its timeouts
 	idleTimeout   = 60 * time.Second
 	maxHeader     = 16 << 10
 	maxScrapes    = 4

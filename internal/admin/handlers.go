@@ -49,6 +49,9 @@ func (s *Server) routes() http.Handler {
 	if f := s.cfg.Digests; f != nil {
 		mux.HandleFunc("GET /v1/digests", limited(s, defaultDigests, maxDigests, f))
 	}
+	if s.cfg.Switchover != nil {
+		mux.HandleFunc("POST /v1/switchover", s.switchover)
+	}
 	if g := s.cfg.Gatherer; g != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{
 			ErrorLog:            slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),

@@ -23,6 +23,7 @@ func (a *App) admin(ctx context.Context, at *Addresses) (runner, error) {
 	s, err := admin.New(admin.Config{
 		Address: a.cfg.Admin.Address, Topology: a.store.Load, Ready: a.ready, Gatherer: a.registry,
 		Config: a.configView, Stats: a.stats, Sessions: a.sessions, Digests: a.digests,
+		Switchover: a.switchover, Token: a.token,
 		Version: admin.VersionView{Version: a.opts.Version, Go: runtime.Version()},
 		Log:     a.log.With("part", "admin"),
 	})

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,19 +47,20 @@ type Addresses struct {
 
 // App is the program, built and not yet running.
 type App struct {
-	cfg      *configs.Config
-	opts     Options
-	log      *slog.Logger
-	store    *topology.Store
-	registry *prometheus.Registry
-	learned  *router.Learned
-	own      ownCertificate
-	monitor  *lagmonitor.Monitor
-	catalog  *catalog.Poller
-	proxy    *proxy.Server
-	watcher  *configs.Watcher
-	started  time.Time
-	built    *built // of the configuration that is applied; belongs to apply once Run runs
+	cfg       *configs.Config
+	opts      Options
+	log       *slog.Logger
+	store     *topology.Store
+	registry  *prometheus.Registry
+	learned   *router.Learned
+	own       ownCertificate
+	monitor   *lagmonitor.Monitor
+	catalog   *catalog.Poller
+	proxy     *proxy.Server
+	watcher   *configs.Watcher
+	started   time.Time
+	switching sync.Mutex // held while the leader is changed
+	built     *built     // of the configuration that is applied; belongs to apply once Run runs
 }
 
 // New builds the program from a configuration that is valid.

@@ -29,13 +29,17 @@ func build(c *configs.Config, learned *router.Learned, own *ownCertificate) (*bu
 	if err != nil {
 		return nil, fmt.Errorf("cluster.password: %w", err)
 	}
-	nodeTLS := mysqlconn.TLS{Mode: c.Cluster.TLS.Mode, CA: c.Cluster.TLS.CA, Cert: c.Cluster.TLS.Cert, Key: c.Cluster.TLS.Key}
 	b := &built{
-		monitor: monitorConfig(c, password, nodeTLS),
-		catalog: catalog.Config{User: c.Cluster.User, Password: password, TLS: nodeTLS, ConnectTimeout: c.Cluster.ConnectTimeout},
+		monitor: monitorConfig(c, password, nodeTLS(c)),
+		catalog: catalog.Config{User: c.Cluster.User, Password: password, TLS: nodeTLS(c), ConnectTimeout: c.Cluster.ConnectTimeout},
 	}
 	b.proxy, err = proxySettings(c, password, learned, own)
 	return b, err
+}
+
+func nodeTLS(c *configs.Config) mysqlconn.TLS {
+	t := &c.Cluster.TLS
+	return mysqlconn.TLS{Mode: t.Mode, CA: t.CA, Cert: t.Cert, Key: t.Key}
 }
 
 func monitorConfig(c *configs.Config, password string, nodeTLS mysqlconn.TLS) lagmonitor.Config {

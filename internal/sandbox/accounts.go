@@ -69,6 +69,16 @@ func ProxyGrants(f gtid.Flavor, version, account string) []string {
 	return grants
 }
 
+// SwitchoverGrants returns what Bellwether's account needs beside ProxyGrants to
+// change the leader: read_only, and whom a node follows.
+func SwitchoverGrants(f gtid.Flavor, account string) []string {
+	global := "REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, RELOAD"
+	if f == gtid.MariaDB {
+		global = "REPLICATION SLAVE ADMIN, READ_ONLY ADMIN, RELOAD"
+	}
+	return []string{fmt.Sprintf("GRANT %s ON *.* TO %s", global, account)}
+}
+
 // ViewGrant returns what Bellwether's account needs beside ProxyGrants to read
 // the definitions of a schema's views, and so to know which functions they call.
 // It is optional: both flavours hide a definition (an empty VIEW_DEFINITION)
@@ -92,6 +102,7 @@ func CreateAccounts(ctx context.Context, db *sql.DB, f gtid.Flavor) error {
 		statements = append(statements, fmt.Sprintf("CREATE USER IF NOT EXISTS %s IDENTIFIED BY '%s'", a.at(), a.Password))
 	}
 	statements = append(statements, ProxyGrants(f, version, ProxyAccount.at())...)
+	statements = append(statements, SwitchoverGrants(f, ProxyAccount.at())...)
 	statements = append(statements,
 		ViewGrant(AppSchema, ProxyAccount.at()),
 		"GRANT REPLICATION SLAVE ON *.* TO "+ReplicationAccount.at(),

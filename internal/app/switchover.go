@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bellwetherdb/bellwether/configs"
+	"github.com/bellwetherdb/bellwether/failover/executor"
+	"github.com/bellwetherdb/bellwether/internal/admin"
+	"github.com/bellwetherdb/bellwether/proxy"
+)
+
+var _ executor.Gate = (*proxy.Server)(nil)
+
+// current is the configuration that is applied.
+func (a *App) current() *configs.Config {
+	if a.watcher != nil {
+		return a.watcher.Current()
+	}
+	return a.cfg
+}
+
+// token is what requests that change something must bear; empty for none.
+func (a *App) token() string {
+	t, err := a.current().Admin.Password.Resolve()
+	if err != nil {
+		return "" // was loaded with the configuration, so it cannot fail
+	}
+	return t
+}
+
+// switchover makes another node the leader, one at a time.
+func (a *App) switchover(ctx context.Context, req admin.SwitchoverRequest) (admin.SwitchoverView, error) {
+	if !a.switching.TryLock() {
+		return admin.SwitchoverView{}, admin.ErrBusy
+	}
+	defer a.switching.Unlock()
+	c := a.current()
+	for i := range c.Cluster.Nodes {
+		if n := &c.Cluster.Nodes[i]; n.Role == "leader" || n.Role == "follower" {
+			why := fmt.Sprintf("the configuration says that %s is a %s (cluster.nodes): take roles out of the file first", n.Name, n.Role)
+			return admin.SwitchoverView{DryRun: req.DryRun, Reasons: []string{why}}, admin.ErrRefused
+		}
+	}
+	cfg, err := switchoverConfig(c)
+	if err != nil {
+		return admin.SwitchoverView{}, err
+	}
+	r, err := executor.Switchover(ctx, cfg, a.store, a.proxy, req.To, req.DryRun, a.log.With("part", "switchover"))
+	if errors.Is(err, executor.ErrRefused) {
+		err = admin.ErrRefused
+	}
+	return switchoverView(&r), err
+}
+
+func switchoverConfig(c *configs.Config) (executor.Config, error) {
+	own, err := c.Cluster.Password.Resolve()
+	if err != nil {
+		return executor.Config{}, fmt.Errorf("cluster.password: %w", err)
+	}
+	password, err := c.Replication.Password.Resolve()
+	if err != nil {
+		return executor.Config{}, fmt.Errorf("replication.password: %w", err)
+	}
+	return executor.Config{
+		User: c.Cluster.User, Password: own, TLS: nodeTLS(c), ConnectTimeout: c.Cluster.ConnectTimeout,
+		Replication: executor.Account{User: c.Replication.User, Password: password},
+		Timeout:     c.Replication.SwitchoverTimeout,
+	}, nil
+}
+
+func switchoverView(r *executor.Report) admin.SwitchoverView {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	v := admin.SwitchoverView{
+		From: r.From, To: r.To, DryRun: r.DryRun, Done: r.Done, Position: r.Position, HeldMS: ms(r.Held),
+		Reasons: r.Reasons, Warnings: r.Warnings,
+	}
+	for _, s := range r.Steps {
+		v.Steps = append(v.Steps, admin.StepView{Name: s.Name, TookMS: ms(s.Took), Error: s.Err})
+	}
+	return v
+}
