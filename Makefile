@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 DURATION ?=
 
 .DEFAULT_GOAL := build
-.PHONY: build test test-short lint fuzz bench integration check demo clean \
+.PHONY: build test test-short test-long lint fuzz bench integration check demo clean \
 	setup setup-demo setup-bench setup-mysql setup-mariadb-11.8 setup-images
 
 build:
@@ -22,6 +22,11 @@ test: setup
 # What needs no database server.
 test-short:
 	$(GO) test -short ./...
+
+# The long forms: a million reads over thousands of sessions, without the race
+# detector, which would only make them rarer.
+test-long: setup
+	BELLWETHER_LONG=1 $(GO) test -count=1 -timeout 4h -v -run TestGuarantees ./integration/history
 
 integration: setup
 	$(GO) test -race -count=1 -timeout 30m ./internal/sandbox/... ./integration/...

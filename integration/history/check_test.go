@@ -69,6 +69,8 @@ func TestPlantedViolations(t *testing.T) {
 		{"a write without what it followed", tell().write(1, x).read(2, Session, x, 1).write(2, y).read(3, Session, y, 1, x, 0), []Guarantee{WritesFollowReads}},
 		{"over two sessions", tell().write(1, x).read(2, Session, x, 1).write(2, y).read(3, Session, y, 1).write(3, z).read(4, Session, z, 1).read(4, Session, x, 0),
 			[]Guarantee{WritesFollowReads}},
+		{"the earlier write, over two sessions", tell().write(1, x).write(1, y).read(2, Session, y, 1).write(2, z).read(3, Session, z, 1).read(3, Session, x, 0),
+			[]Guarantee{MonotonicWrites}},
 		{"by a later version of the key", tell().write(1, x).write(1, y).write(5, y).read(2, Session, y, 2, x, 0), []Guarantee{MonotonicWrites}},
 		{"a token obeyed", tell().write(1, x).give(1, 9).take(2, 9).read(2, Causal, x, 1), nil},
 		{"a token ignored", tell().write(1, x).give(1, 9).take(2, 9).read(2, Causal, x, 0), []Guarantee{CausalOrder}},

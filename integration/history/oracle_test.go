@@ -1,23 +1,10 @@
 package history
 
 import (
-	"flag"
 	"math/rand/v2"
 	"testing"
 	"time"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of the random histories; 0: a new one, which is printed")
-
-func random(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("seed %d (repeat with -seed)", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // oracle finds bad reads by searching the graph of operations from each read, and
 // by looking at every pair: slow, and obvious. It returns, by the index of a read
@@ -186,7 +173,7 @@ func invent(r *rand.Rand, n int, floors bool) (keys int, ops []Op) {
 }
 
 func TestCheckAgainstOracle(t *testing.T) {
-	r := random(t)
+	r := rand.New(rand.NewPCG(seed(t), 0))
 	found := 0
 	for range 400 {
 		keys, ops := invent(r, 60, r.IntN(2) == 0)
@@ -233,7 +220,7 @@ func TestCheckAgainstOracle(t *testing.T) {
 
 // Sessions with floors over replicas that apply in order break nothing.
 func TestFloorsKeepThePromise(t *testing.T) {
-	r := random(t)
+	r := rand.New(rand.NewPCG(seed(t), 0))
 	for range 200 {
 		keys, ops := invent(r, 120, true)
 		if rep := Check(keys, ops); rep.Count() > 0 {
