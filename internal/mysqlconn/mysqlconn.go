@@ -30,6 +30,7 @@ type Config struct {
 	IOTimeout      time.Duration // for each read and write; 0: 10 s. Contexts can be shorter
 	MaxConns       int           // 0: 1
 	MaxLifetime    time.Duration // of a connection; 0: no limit
+	MaxPacket      int           // bytes of a statement at most; 0: 64 MiB
 
 	// Program is told to the server as the program_name attribute, so that people
 	// can tell what they see in the process list.
@@ -49,6 +50,9 @@ func Open(cfg Config, log *slog.Logger) (*sql.DB, error) {
 	dc.Timeout = orDefault(cfg.ConnectTimeout, 5*time.Second)
 	dc.ReadTimeout = orDefault(cfg.IOTimeout, 10*time.Second)
 	dc.WriteTimeout = dc.ReadTimeout
+	if c := cfg.MaxPacket; c > 0 {
+		dc.MaxAllowedPacket = c
+	}
 	dc.MultiStatements = true // a probe is one round trip
 	dc.InterpolateParams = true
 	dc.AllowNativePasswords = true
