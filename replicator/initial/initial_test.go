@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -15,94 +13,11 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/internal/sandbox"
 	"github.com/bellwetherdb/bellwether/replicator/node"
+	"github.com/bellwetherdb/bellwether/replicator/nodetest"
 	"github.com/bellwetherdb/bellwether/replicator/tabledef"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// eachFlavor runs f with two servers that know nothing of each other.
-func eachFlavor(t *testing.T, f func(t *testing.T, ctx context.Context, leader, follower *sandbox.Node)) {
-	if testing.Short() {
-		t.Skip("needs database servers")
-	}
-	want := "mariadb-10.11"
-	if v := os.Getenv("BELLWETHER_FLAVORS"); v != "" {
-		want = v
-	}
-	for flavor := range strings.SplitSeq(want, ",") {
-		t.Run(flavor, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-			defer cancel()
-			server, err := sandbox.Find(ctx, flavor)
-			if err != nil {
-				t.Fatal(err)
-			}
-			dir, err := os.MkdirTemp("", "bwcopy-")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			var nodes [2]*sandbox.Node
-			for i := range nodes {
-				o := sandbox.NodeOptions{Server: server, Name: fmt.Sprintf("n%d", i), Dir: fmt.Sprintf("%s/n%d", dir, i), ServerID: uint32(i + 1), PerformanceSchema: true}
-				if nodes[i], err = sandbox.NewNode(o); err != nil {
-					t.Fatal(err)
-				}
-				if err := nodes[i].Start(ctx); err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = nodes[i].Close() })
-			}
-			if err := sandbox.CreateAccounts(ctx, nodes[0].DB(), server.Flavor); err != nil {
-				t.Fatal(err)
-			}
-			f(t, ctx, nodes[0], nodes[1])
-		})
-	}
-}
-
-func root(t *testing.T, ctx context.Context, n *sandbox.Node) *node.Server {
-	t.Helper()
-	db := sandbox.OpenRoot("unix", n.Socket(), "")
-	db.SetMaxOpenConns(16)
-	t.Cleanup(func() { _ = db.Close() })
-	s, err := node.Of(ctx, n.Name(), db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func exec(t *testing.T, ctx context.Context, s *node.Server, statements ...string) {
-	t.Helper()
-	c, err := s.DB.Conn(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	if err := node.Exec(ctx, c, statements...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// follow lets the copy replicate by itself, and waits until it is where the leader is.
-func follow(t *testing.T, ctx context.Context, leader *sandbox.Node, l, f *node.Server) {
-	t.Helper()
-	err := f.StartReplica(ctx, node.Source{Address: leader.Addr(), User: sandbox.ReplicationAccount.User, Password: sandbox.ReplicationAccount.Password})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pos, err := l.Written(ctx, l.DB)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := f.WaitApplied(wctx, pos); err != nil {
-		why, _ := f.ReplicaError(ctx)
-		t.Fatal(err, why)
-	}
-}
 
 // equal compares structure and rows, the latter by a checksum of its own making.
 func equal(t *testing.T, ctx context.Context, l, f *node.Server) {
@@ -186,14 +101,14 @@ func dump(t *testing.T, ctx context.Context, s *node.Server, tb *tabledef.Table)
 
 // Every kind of column, and everything else that a server holds, in one copy.
 func TestCopyOfEverything(t *testing.T) {
-	eachFlavor(t, func(t *testing.T, ctx context.Context, leader, follower *sandbox.Node) {
-		l, f := root(t, ctx, leader), root(t, ctx, follower)
-		exec(t, ctx, l, matrix(leader.Server().Flavor)...)
-		exec(t, ctx, l, programs...)
+	nodetest.EachFlavor(t, func(t *testing.T, ctx context.Context, leader, follower *sandbox.Node) {
+		l, f := nodetest.Root(t, ctx, leader), nodetest.Root(t, ctx, follower)
+		nodetest.Exec(t, ctx, l, matrix(leader.Server().Flavor)...)
+		nodetest.Exec(t, ctx, l, programs...)
 		if leader.Server().Flavor == gtid.MariaDB {
-			exec(t, ctx, l, programsMariaDB...)
+			nodetest.Exec(t, ctx, l, programsMariaDB...)
 		} else {
-			exec(t, ctx, l, programsMySQL...)
+			nodetest.Exec(t, ctx, l, programsMySQL...)
 		}
 		var last Progress
 		p := &Plan{Leader: l, Follower: f, Workers: 3, ChunkRows: 7, Progress: func(pr Progress) { last = pr }}
@@ -223,9 +138,9 @@ func TestCopyOfEverything(t *testing.T) {
 				t.Errorf("%s: %v (%v), on the follower %v (%v)", q, a, err1, b, err2)
 			}
 		}
-		follow(t, ctx, leader, l, f)
-		exec(t, ctx, l, "INSERT INTO everything.parent VALUES (1001, 'later')", "DELETE FROM everything.parent WHERE id=1")
-		follow2(t, ctx, l, f)
+		nodetest.Follow(t, ctx, leader, l, f)
+		nodetest.Exec(t, ctx, l, "INSERT INTO everything.parent VALUES (1001, 'later')", "DELETE FROM everything.parent WHERE id=1")
+		nodetest.CatchUp(t, ctx, l, f)
 		equal(t, ctx, l, f)
 
 		again := &Plan{Leader: l, Follower: f}
@@ -233,15 +148,4 @@ func TestCopyOfEverything(t *testing.T) {
 			t.Errorf("a server with data was taken: %v", err)
 		}
 	})
-}
-
-func follow2(t *testing.T, ctx context.Context, l, f *node.Server) {
-	t.Helper()
-	pos, err := l.Written(ctx, l.DB)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.WaitApplied(ctx, pos); err != nil {
-		t.Fatal(err)
-	}
 }

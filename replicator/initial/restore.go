@@ -72,12 +72,12 @@ func prepareTables(ctx context.Context, c *sql.Conn, s, have *structure) error {
 	for i := range have.tables {
 		o := &have.tables[i]
 		if have.create[o.schema] != "" {
-			exists[o.quoted()] = StripCounter(o.create)
+			exists[o.quoted()] = Normalise(o.create)
 		}
 	}
 	for i := range s.tables {
 		o := &s.tables[i]
-		same := o.kind == "TABLE" && exists[o.quoted()] == StripCounter(o.create)
+		same := o.kind == "TABLE" && exists[o.quoted()] == Normalise(o.create)
 		if same {
 			delete(exists, o.quoted())
 		}

@@ -55,7 +55,7 @@ func (s *structure) fingerprint() string {
 	for _, list := range [][]object{s.tables, s.programs} {
 		for i := range list {
 			o := list[i]
-			o.create = StripCounter(o.create)
+			o.create = Normalise(o.create)
 			fmt.Fprintf(&b, "%q\n", o)
 		}
 	}
@@ -64,9 +64,16 @@ func (s *structure) fingerprint() string {
 
 var counter = regexp.MustCompile(`(?m)^(\).*?) AUTO_INCREMENT=\d+`)
 
-// StripCounter takes the AUTO_INCREMENT counter out of what SHOW CREATE TABLE
-// shows: it moves with every row, and is no part of the structure.
-func StripCounter(create string) string { return counter.ReplaceAllString(create, "$1") }
+// explicit matches a character set that the collation implies: MySQL shows one
+// where the statement that made the table named it, and so not always both.
+var explicit = regexp.MustCompile(` CHARACTER SET \w+( COLLATE)`)
+
+// Normalise takes out of what SHOW CREATE TABLE shows what is no part of the
+// structure: the AUTO_INCREMENT counter, which moves with every row, and words
+// that change nothing. It is for comparing, not for executing.
+func Normalise(create string) string {
+	return explicit.ReplaceAllString(counter.ReplaceAllString(create, "$1"), "$1")
+}
 
 // structureSession is how definitions are read and written: unchanged bytes, and
 // times in UTC.
