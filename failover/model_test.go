@@ -152,15 +152,6 @@ var bitSets = func() (sets [256]gtid.Set) {
 	return sets
 }()
 
-func bitsOf(set gtid.Set) (out uint16) {
-	for b := range 8 {
-		if set.Contains(bitSets[1<<b]) {
-			out |= 1 << b
-		}
-	}
-	return out
-}
-
 func (s *model) index(name string) int { return slices.Index(modelNames, name) }
 
 // give steps a coordinator, with all that it can see before.
@@ -172,9 +163,9 @@ func (s *model) give(c int, ev Event) {
 	}
 	for _, e := range append(events, ev) {
 		for _, a := range m.Step(e, s.now) {
-			switch {
-			case a.Kind == HoldWrites || a.Kind == ReleaseWrites || a.Kind == Report || a.Kind == Answer:
-			case a.Kind == RunHook:
+			switch a.Kind {
+			case HoldWrites, ReleaseWrites, Report, Answer:
+			case RunHook:
 				m.pending = slices.DeleteFunc(m.pending, func(p pending) bool { return p.action.ID == a.ID })
 			default:
 				s.flight[c] = append(s.flight[c], a)

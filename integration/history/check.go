@@ -103,8 +103,10 @@ func (c *checker) index() {
 		}
 		s := op.Seen[0]
 		if first, twice := c.versions[s.Key][s.Version]; twice {
-			c.report.add(Violation{Guarantee: Integrity, Op: op, Key: s.Key, Want: s.Version + 1, Got: s.Version,
-				Detail: fmt.Sprintf("session %d made that version too", c.ops[first].Session)})
+			c.report.add(Violation{
+				Guarantee: Integrity, Op: op, Key: s.Key, Want: s.Version + 1, Got: s.Version,
+				Detail: fmt.Sprintf("session %d made that version too", c.ops[first].Session),
+			})
 		}
 		c.versions[s.Key][s.Version] = i
 	}
@@ -161,8 +163,10 @@ func (c *checker) ends(i int) {
 	case Write:
 		s := op.Seen[0]
 		if int(p.own[s.Key]) >= s.Version {
-			c.report.add(Violation{Guarantee: MonotonicWrites, Op: *op, Key: s.Key, Want: int(p.own[s.Key]) + 1, Got: s.Version,
-				Detail: "a session's later write came before its earlier one"})
+			c.report.add(Violation{
+				Guarantee: MonotonicWrites, Op: *op, Key: s.Key, Want: int(p.own[s.Key]) + 1, Got: s.Version,
+				Detail: "a session's later write came before its earlier one",
+			})
 		}
 		c.inherit(p, s)
 		p.own[s.Key] = max(p.own[s.Key], int32(s.Version))

@@ -46,6 +46,7 @@ func (s *story) read(session int, l Level, seen ...int) *story {
 }
 
 func (s *story) give(session, id int) *story { return s.add(Op{Session: session, Kind: Give, ID: id}) }
+
 func (s *story) take(session, id int) *story { return s.add(Op{Session: session, Kind: Take, ID: id}) }
 
 func TestPlantedViolations(t *testing.T) {
@@ -67,10 +68,14 @@ func TestPlantedViolations(t *testing.T) {
 		{"the later write, then not the earlier", tell().write(1, x).write(1, y).read(2, Session, y, 1).read(2, Session, x, 0), []Guarantee{MonotonicWrites}},
 		{"the earlier write alone", tell().write(1, x).write(1, y).read(2, Session, y, 0, x, 1), nil},
 		{"a write without what it followed", tell().write(1, x).read(2, Session, x, 1).write(2, y).read(3, Session, y, 1, x, 0), []Guarantee{WritesFollowReads}},
-		{"over two sessions", tell().write(1, x).read(2, Session, x, 1).write(2, y).read(3, Session, y, 1).write(3, z).read(4, Session, z, 1).read(4, Session, x, 0),
-			[]Guarantee{WritesFollowReads}},
-		{"the earlier write, over two sessions", tell().write(1, x).write(1, y).read(2, Session, y, 1).write(2, z).read(3, Session, z, 1).read(3, Session, x, 0),
-			[]Guarantee{MonotonicWrites}},
+		{
+			"over two sessions", tell().write(1, x).read(2, Session, x, 1).write(2, y).read(3, Session, y, 1).write(3, z).read(4, Session, z, 1).read(4, Session, x, 0),
+			[]Guarantee{WritesFollowReads},
+		},
+		{
+			"the earlier write, over two sessions", tell().write(1, x).write(1, y).read(2, Session, y, 1).write(2, z).read(3, Session, z, 1).read(3, Session, x, 0),
+			[]Guarantee{MonotonicWrites},
+		},
 		{"by a later version of the key", tell().write(1, x).write(1, y).write(5, y).read(2, Session, y, 2, x, 0), []Guarantee{MonotonicWrites}},
 		{"a token obeyed", tell().write(1, x).give(1, 9).take(2, 9).read(2, Causal, x, 1), nil},
 		{"a token ignored", tell().write(1, x).give(1, 9).take(2, 9).read(2, Causal, x, 0), []Guarantee{CausalOrder}},

@@ -22,8 +22,11 @@ func TestGuarantees(t *testing.T) {
 		eventual := cluster.StartProxy(t, f.Cluster, never, "routing: {consistency: eventual, pin: false}")
 		const strong = "/* bellwether: target=leader */ "
 		roles := []role{
-			{proxy: session, level: Session}, {proxy: second, level: Session}, {proxy: session, level: Session},
-			{proxy: eventual, level: Eventual}, {proxy: second, level: Strong, hint: strong},
+			{proxy: session, level: Session},
+			{proxy: second, level: Session},
+			{proxy: session, level: Session},
+			{proxy: eventual, level: Eventual},
+			{proxy: second, level: Strong, hint: strong},
 		}
 		n, reads, target := 200, 250, 0
 		if long() {

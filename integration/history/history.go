@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -138,22 +139,22 @@ func (r *Report) add(v Violation) {
 
 // String is a line for every level that was read at.
 func (r *Report) String() string {
-	s := ""
+	var s strings.Builder
 	for l := range levels {
 		if r.Reads[l] == 0 {
 			continue
 		}
-		s += fmt.Sprintf("%-8s %8d reads", l, r.Reads[l])
+		fmt.Fprintf(&s, "%-8s %8d reads", l, r.Reads[l])
 		for g := range guarantees {
 			if n := r.Violations[l][g]; n > 0 {
 				allowed := " (allowed)"
 				if Promised(l, g) {
 					allowed = ""
 				}
-				s += fmt.Sprintf(", %s broken %d times%s", g, n, allowed)
+				fmt.Fprintf(&s, ", %s broken %d times%s", g, n, allowed)
 			}
 		}
-		s += "\n"
+		s.WriteString("\n")
 	}
-	return s
+	return s.String()
 }

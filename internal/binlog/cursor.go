@@ -1,7 +1,6 @@
 package binlog
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -98,5 +97,3 @@ func (c *cursor) err(what string) error {
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
-
-func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }

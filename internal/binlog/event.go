@@ -3,6 +3,7 @@ package binlog
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 )
 
 // HeaderSize is the size of an event's header in bytes, in format 4.
@@ -65,7 +66,7 @@ func ParseEvent(b []byte, checksum bool) (Event, error) {
 			return Event{}, err
 		}
 	}
-	return Event{Header: h, Raw: b[:len(b):len(b)]}, nil
+	return Event{Header: h, Raw: slices.Clip(b)}, nil
 }
 
 // ChecksumError is an event whose checksum is not that of its bytes.

@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -55,7 +56,7 @@ func ParseFormatDescription(b []byte) (*FormatDescription, error) {
 	}
 	if !knowsChecksums(f.ServerVersion) {
 		f.HeaderLengths = c.b
-		f.Event = Event{Header: h, Raw: b[:len(b):len(b)]}
+		f.Event = Event{Header: h, Raw: slices.Clip(b)}
 		return f, nil
 	}
 	if len(c.b) < 1+ChecksumSize {

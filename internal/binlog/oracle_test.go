@@ -3,6 +3,7 @@ package binlog_test
 import (
 	"bytes"
 	"fmt"
+	maps0 "maps"
 	"os"
 	"slices"
 	"strings"
@@ -224,9 +225,7 @@ func checkEvent(t *testing.T, e binlog.Event, o *replication.BinlogEvent, maps m
 			equal("unsigned", m.Columns[i].Unsigned, unsigned)
 		}
 		collations := oe.CollationMap()
-		for i, id := range oe.EnumSetCollationMap() {
-			collations[i] = id
-		}
+		maps0.Copy(collations, oe.EnumSetCollationMap())
 		for i, id := range collations {
 			equal("collation", m.Columns[i].Collation, id)
 		}

@@ -71,8 +71,6 @@ type Charset struct{ Client, Connection, Server uint16 }
 // collation, has in the session.
 type CollationPair struct{ Charset, Collation uint16 }
 
-const queryHeaderSize = 13
-
 // ParseQuery decodes a Query event that is not compressed.
 func ParseQuery(e Event) (*Query, error) {
 	if e.Type != TypeQuery {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -63,7 +62,7 @@ func proxies(t *testing.T, endpoint string, names ...string) []*Etcd {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := NewEtcd(kv, EtcdConfig{Self: name, Prefix: "/test/", TTL: 4 * time.Second, Margin: time.Second, Renew: 100 * time.Millisecond}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		e := NewEtcd(kv, EtcdConfig{Self: name, Prefix: "/test/", TTL: 4 * time.Second, Margin: time.Second, Renew: 100 * time.Millisecond}, slog.New(slog.DiscardHandler))
 		ctx, stop := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = e.Run(ctx) })
@@ -171,7 +170,7 @@ func TestEtcdSuccession(t *testing.T) {
 	}
 	defer kv.Close()
 	cfg := EtcdConfig{Self: "p1", Prefix: "/test/", TTL: 4 * time.Second, Margin: time.Second, Renew: 100 * time.Millisecond}
-	first := NewEtcd(kv, cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	first := NewEtcd(kv, cfg, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- first.Run(ctx) }()

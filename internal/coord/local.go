@@ -56,7 +56,7 @@ func OpenLocal(path string) (*Local, error) {
 		var r localRecord
 		if err := json.Unmarshal(b, &r); err != nil || r.Revision < 1 {
 			_ = lock.Close()
-			return nil, fmt.Errorf("the topology record %s is damaged (%v): move it away, and the cluster is looked at anew", path, err)
+			return nil, fmt.Errorf("the topology record %s is damaged (%w): move it away, and the cluster is looked at anew", path, err)
 		}
 		l.status.Record = r.Record
 		l.status.Record.Revision = r.Revision

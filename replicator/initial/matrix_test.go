@@ -2,6 +2,7 @@ package initial
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -89,7 +90,7 @@ func matrix(f gtid.Flavor) []string {
 			values []string
 		}{"VECTOR(3)", []string{"STRING_TO_VECTOR('[1.5,-2,0.1]')"}})
 	}
-	for i, m := range append(list[:len(list):len(list)], extra...) {
+	for i, m := range append(slices.Clip(list), extra...) {
 		values := []string{"(NULL)"}
 		if strings.Contains(m.column, "DEFAULT CURRENT") {
 			values = nil

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -166,12 +167,7 @@ func IsError(err error, numbers ...uint16) bool {
 	if !ok {
 		return false
 	}
-	for _, n := range numbers {
-		if n == number {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(numbers, number)
 }
 
 // ErrNoBinlog says that a server writes no binlog, and so has no position.
