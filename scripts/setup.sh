@@ -24,13 +24,14 @@ demo)
 	have_mariadb "" || scripts/setup-packages.sh mariadb-server-core
 	;;
 test | bench)
-	scripts/setup-packages.sh mariadb-server-core mariadb-client etcd-server
+	scripts/setup-packages.sh mariadb-server-core mariadb-client
 	# Go's race detector is linked by a C compiler.
 	command -v "${CC:-gcc}" >/dev/null || scripts/setup-packages.sh gcc libc6-dev
 	# The version that the tests are written for is Debian 12's.
 	have_mariadb 10.11. || scripts/setup-tree.sh mariadb-10.11 bookworm usr/sbin/mariadbd 10.11 \
 		mariadb-server-core mariadb-client-core mariadb-server
 	scripts/setup-plugins.sh
+	scripts/setup-etcd.sh
 	[ "${1:-test}" = test ] || scripts/setup-packages.sh sysbench haproxy
 	;;
 *)

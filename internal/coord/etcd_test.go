@@ -28,7 +28,7 @@ func startEtcd(t *testing.T) (endpoint string, process *os.Process) {
 	}
 	program, err := exec.LookPath("etcd")
 	if err != nil {
-		t.Fatal("etcd is not installed: run scripts/setup.sh")
+		program = "../../.cache/etcd/usr/bin/etcd"
 	}
 	urls := make([]string, 2)
 	for i := range urls {
@@ -43,7 +43,7 @@ func startEtcd(t *testing.T) (endpoint string, process *os.Process) {
 		"--listen-client-urls", urls[0], "--advertise-client-urls", urls[0],
 		"--listen-peer-urls", urls[1], "--initial-advertise-peer-urls", urls[1], "--initial-cluster", "m="+urls[1])
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("start etcd (scripts/setup.sh brings it): %v", err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGCONT)
