@@ -52,7 +52,7 @@ func workload(f gtid.Flavor) []string {
 	}
 	if f == gtid.MariaDB {
 		return append(s, "SET GLOBAL log_bin_compress = ON, log_bin_compress_min_len = 10",
-			"INSERT INTO d.u SELECT seq + 10000, seq FROM d.seq_1_to_100", "UPDATE d.u SET v = 5 WHERE k > 10000", "DELETE FROM d.u WHERE k > 10000",
+			"CREATE TABLE d.z (k INT, t VARCHAR(2000))", "INSERT INTO d.z VALUES (1, REPEAT('z', 2000))", "UPDATE d.z SET k = 2", "DELETE FROM d.z",
 			"CREATE TABLE d.x (a INT COMMENT '"+strings.Repeat("long ", 80)+"')",
 			"SET GLOBAL log_bin_compress = OFF, binlog_row_metadata = FULL, binlog_row_image = MINIMAL",
 			"SET binlog_row_image = MINIMAL", "UPDATE d.t SET a = 'klein' WHERE id = 1",
