@@ -28,6 +28,7 @@ func start(t *testing.T, o cluster.Options, overrides ...string) *fixture {
 	t.Helper()
 	o.Followers = 2
 	f := &fixture{Cluster: cluster.Start(t, o)}
+	f.Exec(t, sandbox.SwitchoverGrants(f.Flavor, "'"+sandbox.ProxyAccount.User+"'@'%'")...)
 	f.Exec(t,
 		"CREATE TABLE shop.ledger (id INT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL, n INT NOT NULL, UNIQUE (client, n)) ENGINE=InnoDB",
 		"CREATE TABLE shop.accounts (id INT PRIMARY KEY, balance INT NOT NULL) ENGINE=InnoDB",

@@ -102,7 +102,6 @@ func CreateAccounts(ctx context.Context, db *sql.DB, f gtid.Flavor) error {
 		statements = append(statements, fmt.Sprintf("CREATE USER IF NOT EXISTS %s IDENTIFIED BY '%s'", a.at(), a.Password))
 	}
 	statements = append(statements, ProxyGrants(f, version, ProxyAccount.at())...)
-	statements = append(statements, SwitchoverGrants(f, ProxyAccount.at())...)
 	statements = append(statements,
 		ViewGrant(AppSchema, ProxyAccount.at()),
 		"GRANT REPLICATION SLAVE ON *.* TO "+ReplicationAccount.at(),
