@@ -135,7 +135,7 @@ func (s *session) homeConn(ctx context.Context) (*backend, error) {
 		if b.at(leader) && b.alive() == nil {
 			return b, nil
 		}
-		tied := b.dirty && s.tied()
+		tied := b.dirty && (s.tied() || !s.keepInsertID(b))
 		s.dropHome()
 		if tied {
 			return nil, errLeaderLeft

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,6 +105,27 @@ func (s *session) foresee(sql []byte, st *router.Statement) {
 func (s *session) tied() bool {
 	return s.nailed || s.inTransaction() || s.locks || s.xa || s.role || s.hidden || s.view.TempTables || s.retrack ||
 		s.state.fixed != "" || s.state.unmoved != "" || s.openCursor()
+}
+
+// keepInsertID asks a home connection that is given up what LAST_INSERT_ID() answers
+// there, and says whether that is known. The answers to statements do not tell: after
+// an INSERT with an id of its own they give that id, and LAST_INSERT_ID() stays as it was.
+func (s *session) keepInsertID(b *backend) bool {
+	if s.insertID == 0 {
+		return true
+	}
+	if b.alive() != nil {
+		return false
+	}
+	s.busy.Store(b)
+	defer s.busy.Store(nil)
+	_ = b.conn.SetDeadline(time.Now().Add(s.srv.settings.Load().ConnectTimeout))
+	text, err := b.queryText("SELECT LAST_INSERT_ID()")
+	if err != nil {
+		return false
+	}
+	s.insertID, err = strconv.ParseUint(text, 10, 64)
+	return err == nil
 }
 
 // moveHome brings to a new home connection what the session had on the last one.

@@ -76,7 +76,7 @@ type session struct {
 
 	nailed   bool   // something is on the home connection that no other can be given, see tied
 	moved    bool   // the home connection was given up: the next one gets what was on it
-	insertID uint64 // what LAST_INSERT_ID() answers on the home connection; 0 where nothing is known
+	insertID uint64 // the last id that an answer of the home connection told, see keepInsertID; 0: none
 
 	working atomic.Bool             // something is under way on the leader; read by Working
 	public  atomic.Pointer[public]  // what others may know

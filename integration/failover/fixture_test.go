@@ -31,6 +31,7 @@ func start(t *testing.T, o cluster.Options, overrides ...string) *fixture {
 	f.Exec(t, sandbox.SwitchoverGrants(f.Flavor, "'"+sandbox.ProxyAccount.User+"'@'%'")...)
 	f.Exec(t,
 		"CREATE TABLE shop.ledger (id INT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL, n INT NOT NULL, UNIQUE (client, n)) ENGINE=InnoDB",
+		"CREATE TABLE shop.numbered (id INT AUTO_INCREMENT PRIMARY KEY, n INT NOT NULL) ENGINE=InnoDB",
 		"CREATE TABLE shop.accounts (id INT PRIMARY KEY, balance INT NOT NULL) ENGINE=InnoDB",
 		"INSERT INTO shop.accounts VALUES (1, 100), (2, 100), (3, 100), (4, 100)")
 	f.WaitReplicated(t)
