@@ -1,0 +1,261 @@
+package apply
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/bellwetherdb/bellwether/internal/binlog"
+	"github.com/bellwetherdb/bellwether/internal/gtid"
+)
+
+// command is what is sent to the server at once: statements in one text, of
+// which the server runs none after one that failed.
+type command struct {
+	text       []byte
+	statements int
+	alone      bool // nothing may be on the wire before it, and nothing be sent until it is answered
+}
+
+func (c *command) add(parts ...string) {
+	if c.statements > 0 {
+		c.text = append(c.text, ';')
+	}
+	for _, p := range parts {
+		c.text = append(c.text, p...)
+	}
+	c.statements++
+}
+
+// encoder makes commands of a leader's transactions.
+type encoder struct {
+	maxText int // bytes that a command may have: the follower's max_allowed_packet
+
+	format []byte         // the format description that the session was given last
+	maps   []binlog.Event // of the last statement
+	open   bool           // that goes on behind the last BINLOG
+	seq    uint64         // of the last transaction; the session's guard has it when that has committed
+}
+
+// guardVar is the session's user variable that holds the number of the last
+// transaction that committed.
+const guardVar = "@bellwether_applied"
+
+// baseSession is what rows are applied under. Whether rows are checked against
+// foreign keys is in their events.
+const baseSession = "character_set_client=utf8mb4,collation_connection=utf8mb4_bin,time_zone=DEFAULT,foreign_key_checks=1,unique_checks=1," +
+	"auto_increment_increment=1,auto_increment_offset=1,timestamp=DEFAULT,lc_time_names=DEFAULT,sql_auto_is_null=0"
+
+var (
+	errXA          = errors.New("XA transactions cannot be applied")
+	errTwoPhase    = errors.New("two-phase ALTER TABLE cannot be applied; set binlog_alter_two_phase=OFF on the leader")
+	errExtensions  = errors.New("its GTID event has fields that are not known here")
+	errAnonymous   = errors.New("it has no GTID")
+	errNoRollback  = errors.New("it changes tables that cannot roll back")
+	errIncident    = errors.New("the leader's binlog lacks something here")
+	errStatement   = errors.New("a statement inside of a transaction cannot be applied; set binlog_format=ROW on the leader")
+	errStatusVar   = errors.New("a status variable of its statement is not known here")
+	errFailed      = errors.New("its statement failed on the leader, in part")
+	errTooLarge    = errors.New("an event is larger than the follower's max_allowed_packet allows")
+	errUnknownKind = errors.New("an event of a type that cannot be applied")
+)
+
+// begin checks that the transaction can be applied, and returns the statements
+// that open it: the guard, and its GTID.
+func (e *encoder) begin(c *command, p *binlog.Part) error {
+	h := p.Txn
+	switch {
+	case h.XA != nil, h.Flags&(binlog.FlagPreparedXA|binlog.FlagCompletedXA) != 0:
+		return errXA
+	case h.FlagsExtra&(binlog.ExtraStartAlter|binlog.ExtraCommitAlter|binlog.ExtraRollbackAlter) != 0:
+		return errTwoPhase
+	case h.UnknownNeededExtensions:
+		return errExtensions
+	case h.Anonymous:
+		return errAnonymous
+	}
+	c.add(fmt.Sprintf("SET sql_mode=IF(%s<=>%d,'','an earlier transaction failed')", guardVar, e.seq))
+	e.seq++
+	e.maps, e.open = e.maps[:0], false
+	if raw := p.Format.StripChecksum().Raw; !bytes.Equal(raw, e.format) {
+		if h.GTID.Flavor == gtid.MySQL {
+			c.add("SET gtid_next='AUTOMATIC'") // else 1837, behind the last commit
+		}
+		c.add("BINLOG '", base64.StdEncoding.EncodeToString(raw), "'")
+		e.format = raw
+	}
+	if h.GTID.Flavor == gtid.MariaDB {
+		c.add(fmt.Sprintf("SET gtid_domain_id=%d,server_id=%d,gtid_seq_no=%d", h.GTID.Domain, h.GTID.Server, h.GTID.Seq))
+	} else {
+		c.add("SET gtid_next='", h.GTID.String(), "'")
+	}
+	return nil
+}
+
+// commit are the statements that close it.
+func (e *encoder) commit(c *command, statement string) {
+	c.add(statement)
+	c.add(fmt.Sprintf("SET %s=%d", guardVar, e.seq))
+}
+
+// part turns a part of a transaction into commands.
+func (e *encoder) part(p *binlog.Part) ([]command, error) {
+	out := []command{{alone: !p.First || !p.Last}}
+	cur := func() *command { return &out[len(out)-1] }
+	if p.First {
+		if err := e.begin(cur(), p); err != nil {
+			return nil, err
+		}
+		if p.Last && p.End == binlog.EndStatement {
+			return e.statement(out[0], p)
+		}
+		cur().add("BEGIN")
+	}
+	var rows []binlog.Event
+	size := 0
+	flush := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		text, err := e.rows(rows)
+		if err != nil {
+			return err
+		}
+		if len(text) > e.maxText/2 && cur().statements > 0 {
+			out = append(out, command{})
+		}
+		if len(text)+len(cur().text)+256 > e.maxText {
+			return errTooLarge
+		}
+		cur().add("BINLOG '", text, "'")
+		rows, size = rows[:0], 0
+		return nil
+	}
+	for _, ev := range p.Events {
+		switch {
+		case ev.Type == binlog.TypeTableMap || ev.Type.IsRows():
+			if ev.Type.IsRows() && size > 0 && base64.StdEncoding.EncodedLen(size+len(ev.Raw)) > e.maxText/4 {
+				if err := flush(); err != nil {
+					return nil, err
+				}
+				out = append(out, command{})
+			}
+			rows = append(rows, ev)
+			size += len(ev.Raw)
+		case ev.Type == binlog.TypeRowsQuery, ev.Type == binlog.TypeAnnotateRows, ev.Type == binlog.TypeXid:
+		case ev.Type == binlog.TypeQuery:
+			if err := flush(); err != nil {
+				return nil, err
+			}
+			if err := e.inner(cur(), ev); err != nil {
+				return nil, err
+			}
+		case ev.Flags&binlog.FlagIgnorable != 0:
+		default:
+			return nil, fmt.Errorf("%w: %s", errUnknownKind, ev.Type)
+		}
+	}
+	if err := flush(); err != nil {
+		return nil, err
+	}
+	if p.Last {
+		if err := e.end(cur(), p); err != nil {
+			return nil, err
+		}
+	}
+	if len(out) > 1 {
+		for i := range out {
+			out[i].alone = true
+		}
+	}
+	return out, nil
+}
+
+func (e *encoder) end(c *command, p *binlog.Part) error {
+	switch p.End {
+	case binlog.EndXid, binlog.EndCommit:
+		if p.Txn.GTID.Flavor == gtid.MariaDB && p.Txn.Flags&binlog.FlagTransactional == 0 {
+			return errNoRollback
+		}
+		e.commit(c, "COMMIT")
+		return nil
+	case binlog.EndRollback:
+		return errNoRollback
+	case binlog.EndXAPrepare:
+		return errXA
+	case binlog.EndIncident:
+		return errIncident
+	}
+	return fmt.Errorf("%w: it ends with %s", errUnknownKind, p.End)
+}
+
+// rows is the text of a BINLOG statement. The server forgets tables at its end,
+// so the maps of a statement that goes on are repeated in the next one, and
+// the last row event is marked as its statement's end.
+func (e *encoder) rows(events []binlog.Event) (string, error) {
+	var raw []byte
+	if e.open {
+		for _, m := range e.maps {
+			raw = append(raw, m.Raw...)
+		}
+	}
+	last, ended := -1, !e.open
+	for _, ev := range events {
+		if ev.Type == binlog.TypeTableMap {
+			if ended {
+				e.maps = e.maps[:0]
+			}
+			e.maps = append(e.maps, ev)
+			ended = false
+		} else {
+			r, err := binlog.ParseRows(ev)
+			if err != nil {
+				return "", err
+			}
+			last, ended = len(raw), r.Flags&binlog.RowsStatementEnd != 0
+		}
+		raw = append(raw, ev.Raw...)
+	}
+	e.open = !ended
+	if last >= 0 && e.open {
+		// The flags stand behind the table's id, of six bytes.
+		at := last + binlog.HeaderSize + 6
+		binary.LittleEndian.PutUint16(raw[at:], binary.LittleEndian.Uint16(raw[at:])|binlog.RowsStatementEnd)
+	}
+	return base64.StdEncoding.EncodeToString(raw), nil
+}
+
+// inner adds a Query event that stands inside of a transaction.
+func (e *encoder) inner(c *command, ev binlog.Event) error {
+	q, err := binlog.ParseQuery(ev)
+	if err != nil {
+		return err
+	}
+	switch {
+	case q.Is("BEGIN"), q.Is("COMMIT"), q.Is("ROLLBACK"):
+		return nil
+	case hasWords(q.Text, "SAVEPOINT"), hasWords(q.Text, "ROLLBACK", "TO"), hasWords(q.Text, "RELEASE", "SAVEPOINT"):
+		if bytes.IndexByte(q.Text, 0) >= 0 {
+			return errStatement
+		}
+		c.add(string(q.Text))
+		return nil
+	}
+	return errStatement
+}
+
+// hasWords reports whether text begins with words, whatever their case.
+func hasWords(text []byte, words ...string) bool {
+	fields := bytes.Fields(text)
+	if len(fields) <= len(words) {
+		return false
+	}
+	for i, w := range words {
+		if !bytes.EqualFold(fields[i], []byte(w)) {
+			return false
+		}
+	}
+	return true
+}
