@@ -85,15 +85,22 @@ func Position(ctx context.Context, cfg mysqlconn.Config, f gtid.Flavor) (gtid.Se
 		return gtid.Set{}, err
 	}
 	defer func() { _ = db.Close() }()
-	query := "SELECT @@GLOBAL.gtid_executed"
+	query := "SELECT @@GLOBAL.gtid_executed, ''"
 	if f == gtid.MariaDB {
-		query = "SELECT @@GLOBAL.gtid_current_pos" // of the binlog and of native replication, whichever is newer
+		// Native replication moves the one, the Applier the other. gtid_current_pos
+		// leaves out of the binlog's position what another server's id wrote.
+		query = "SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos"
 	}
-	var text string
-	if err := db.QueryRowContext(ctx, query).Scan(&text); err != nil {
+	var own, replicated string
+	if err := db.QueryRowContext(ctx, query).Scan(&own, &replicated); err != nil {
 		return gtid.Set{}, fmt.Errorf("ask the follower's position: %w", err)
 	}
-	return gtid.Parse(f, text)
+	pos, err := gtid.Parse(f, own)
+	if err != nil {
+		return gtid.Set{}, err
+	}
+	other, err := gtid.Parse(f, replicated)
+	return pos.Union(other), err
 }
 
 // Run connects and applies until ctx is over or an error: a *StopError where the
