@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"proxy":               {"router", "internal/wire", "internal/topology", "internal/gtid", "internal/accounts", "internal/mysqlconn"},
 	"lagmonitor":          {"router", "internal/mysqlconn", "internal/topology", "internal/gtid", "internal/accounts"},
 	"replicator/node":     {"internal/gtid", "internal/mysqlconn"},
+	"replicator/apply":    {"internal/binlog", "internal/gtid", "internal/mysqlconn", "internal/wire"},
 	"replicator/tabledef": {"internal/gtid", "internal/mysqlconn", "replicator/node"},
 	"replicator/initial":  {"internal/gtid", "internal/mysqlconn", "replicator/node", "replicator/tabledef"},
 	"replicator/verify":   {"internal/gtid", "replicator/node", "replicator/tabledef"},

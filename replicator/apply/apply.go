@@ -105,9 +105,21 @@ func Position(ctx context.Context, cfg mysqlconn.Config, f gtid.Flavor) (gtid.Se
 
 // Run connects and applies until ctx is over or an error: a *StopError where the
 // follower cannot go on, the Source's own, or a lost connection. After the
-// latter two, and only then, a new Run from the follower's Position goes on.
-func (a *Applier) Run(ctx context.Context, src Source) error {
+// latter two, and only then, a new Run goes on. It waits until the server has
+// ended the connection of the Run before, which may commit what it was sent long
+// after its client has gone; then it calls open with the follower's position, for
+// the transactions behind it.
+func (a *Applier) Run(ctx context.Context, open func(context.Context, gtid.Set) (Source, error)) error {
 	if err := a.connect(ctx); err != nil {
+		return err
+	}
+	defer func() { _ = a.conn.net.Close() }()
+	pos, err := Position(ctx, a.opts.Follower, a.opts.Flavor)
+	if err != nil {
+		return err
+	}
+	src, err := open(ctx, pos)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -152,6 +164,10 @@ func (a *Applier) receive(ctx context.Context) error {
 	}
 }
 
+// lockStatement takes a named lock, which the server frees when it has ended the
+// connection, or fails with error 1231 after a minute.
+const lockStatement = "SET sql_mode=IF(GET_LOCK('bellwether.apply',60)<=>1,'','another connection applies here')"
+
 func (a *Applier) connect(ctx context.Context) error {
 	c, err := dial(ctx, a.opts.Follower)
 	if err != nil {
@@ -159,8 +175,10 @@ func (a *Applier) connect(ctx context.Context) error {
 	}
 	a.conn, a.queue, a.sent, a.bytes = c, nil, 0, 0
 	a.enc = encoder{maxText: 1 << 20}
-	init := "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;SET " + guardVar + "=0,wait_timeout=31536000,innodb_lock_wait_timeout=5," + baseSession
-	if err = c.exec(init, 2); err == nil {
+	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
+	defer stop()
+	init := lockStatement + ";SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;SET " + guardVar + "=0,wait_timeout=31536000,innodb_lock_wait_timeout=5," + baseSession
+	if err = c.exec(init, 3); err == nil {
 		err = a.readMaxPacket(ctx)
 	}
 	if err == nil && a.opts.Connected != nil {

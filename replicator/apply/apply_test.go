@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/bellwetherdb/bellwether/internal/binlog"
+	"github.com/bellwetherdb/bellwether/internal/wire"
 )
 
 // Scenarios 8, 9, 11, 13 and 15, in short: cascades, rows without a key, types
@@ -127,6 +128,56 @@ func TestDivergenceStops(t *testing.T) {
 		}
 		if src, _ := p.read(t, pos, 0); len(src) != 3 || src[0].Txn.GTID != stop.GTID {
 			t.Errorf("%d transactions are left, and it stopped at %s", len(src), stop.GTID)
+		}
+	})
+}
+
+// All is on the wire before anything is answered: what stands behind the failure
+// fails at the guard.
+func TestGuardStopsWhatIsOnTheWire(t *testing.T) {
+	eachPair(t, func(t *testing.T, p *pair) {
+		transfers(t, p, 1)
+		if err := p.apply(t, 0, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, p.follower.DB(), "SET sql_log_bin=0", "DELETE FROM bank.a WHERE id=1", "SET sql_log_bin=1")
+		mustExec(t, p.leader.DB(), "INSERT INTO bank.log VALUES (100)", "UPDATE bank.a SET v=5 WHERE id=1", "INSERT INTO bank.log VALUES (101)", "INSERT INTO bank.log VALUES (102)")
+		a := New(Options{Follower: config(p.follower), Flavor: p.flavor})
+		if err := a.connect(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = a.conn.net.Close() }()
+		pos, err := Position(t.Context(), config(p.follower), p.flavor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src, _ := p.read(t, pos, 0)
+		if len(src) != 4 {
+			t.Fatalf("%d transactions", len(src))
+		}
+		var sent []int
+		for _, part := range src {
+			commands, err := a.enc.part(part)
+			if err != nil || len(commands) != 1 {
+				t.Fatalf("%d commands, %v", len(commands), err)
+			}
+			if err := a.conn.send(commands[0].text); err != nil {
+				t.Fatal(err)
+			}
+			sent = append(sent, commands[0].statements)
+		}
+		if err := a.conn.w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []uint16{0, erKeyNotFound, 1231, 1231} {
+			var e *wire.Err
+			switch err := a.conn.receive(sent[i]); {
+			case want == 0 && err != nil, want != 0 && (!errors.As(err, &e) || e.Code != want):
+				t.Errorf("transaction %d: %v", i, err)
+			}
+		}
+		if got := scalar(t, p.follower.DB(), "SELECT GROUP_CONCAT(n ORDER BY n) FROM bank.log"); got != "0,100" {
+			t.Errorf("the follower has %s", got)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -78,7 +79,7 @@ func mustExec(t *testing.T, db *sql.DB, statements ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }() // not for others: it may have set variables
 	for _, s := range statements {
 		if _, err := conn.ExecContext(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)
@@ -171,14 +172,7 @@ func (p *pair) apply(t *testing.T, bound, stopAt int, change func(*Options)) err
 	t.Helper()
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
-	pos, err := Position(ctx, config(p.follower), p.flavor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	src, last := p.read(t, pos, bound)
-	if len(src) == 0 {
-		return nil
-	}
+	var last binlog.GTID
 	done, n := false, 0
 	o := Options{Follower: config(p.follower), Flavor: p.flavor, Logger: slog.New(slog.DiscardHandler)}
 	o.Committed = func(g binlog.GTID) {
@@ -190,7 +184,14 @@ func (p *pair) apply(t *testing.T, bound, stopAt int, change func(*Options)) err
 	if change != nil {
 		change(&o)
 	}
-	err = New(o).Run(ctx, &src)
+	err := New(o).Run(ctx, func(_ context.Context, pos gtid.Set) (Source, error) {
+		var src parts
+		if src, last = p.read(t, pos, bound); len(src) == 0 {
+			done = true
+			cancel()
+		}
+		return &src, nil
+	})
 	if done && !errors.As(err, new(*StopError)) {
 		return nil
 	}
