@@ -245,6 +245,8 @@ func (e *encoder) inner(c *command, ev binlog.Event) error {
 	switch {
 	case q.Is("BEGIN"), q.Is("COMMIT"), q.Is("ROLLBACK"):
 		return nil
+	case hasWords(q.Text, "XA"):
+		return errXA
 	case hasWords(q.Text, "SAVEPOINT"), hasWords(q.Text, "ROLLBACK", "TO"), hasWords(q.Text, "RELEASE", "SAVEPOINT"):
 		if bytes.IndexByte(q.Text, 0) >= 0 {
 			return errStatement
