@@ -315,7 +315,7 @@ func (a *Applier) fail(ctx context.Context, head *flight, err error) error {
 		select {
 		case err2 := <-a.results:
 			if ok := err2 == nil; ok != (i == behind) {
-				return fmt.Errorf("apply transaction %s: %w; then %s was answered with %v", head.gtid, err, a.queue[min(i+1, len(a.queue)-1)].gtid, err2)
+				return fmt.Errorf("apply transaction %s: %w; then %s was answered with %w", head.gtid, err, a.queue[min(i+1, len(a.queue)-1)].gtid, err2)
 			}
 		case <-ctx.Done():
 			return ctx.Err()

@@ -74,7 +74,7 @@ func (c *conn) logIn(ctx context.Context, cfg mysqlconn.Config, network, address
 		}
 	}
 	caps := connCaps & g.Caps
-	plugin := string(g.AuthPlugin)
+	plugin := g.AuthPlugin
 	salt := append([]byte(nil), g.Salt[:]...)
 	auth, err := c.scramble(plugin, cfg.Password, salt)
 	if err != nil { // the server will ask for another plugin
