@@ -157,6 +157,7 @@ func (s *Server) Var(ctx context.Context, name string) (string, error) {
 const (
 	ErrNoSuchTable     = 1146
 	ErrLockWaitTimeout = 1205
+	ErrDeadlock        = 1213
 	ErrTableDefChanged = 1412
 	ErrViewInvalid     = 1356
 )

@@ -339,7 +339,7 @@ func (r *run) prove(ctx context.Context, own *sql.Conn, t *tabledef.Table, key s
 	}
 	for range 3 {
 		a, b, err := r.bothLocked(ctx, own, t, where, i)
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil || node.IsError(err, node.ErrLockWaitTimeout, 1213) {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil || node.IsError(err, node.ErrLockWaitTimeout, node.ErrDeadlock) {
 			continue
 		}
 		if err != nil {
