@@ -114,7 +114,7 @@ func compareWithServer(t *testing.T, flavor, skip string) {
 	defer cancel()
 	server, err := sandbox.Find(ctx, flavor)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	dir, err := os.MkdirTemp("", "bw-acc-")
 	if err != nil {
