@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/sandbox"
 )
 
@@ -181,4 +182,24 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("never came true: %s", what)
 		}
 	}
+}
+
+// ExecUnlogged runs statements as root past the binlog, on a read-only follower too:
+// what they change is on this node alone.
+func (n *Node) ExecUnlogged(ctx context.Context, statements ...string) error {
+	conn, err := n.DB().Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", n.name, err)
+	}
+	defer conn.Close()
+	all := append(append([]string{"SET SESSION sql_log_bin = 0"}, statements...), "SET SESSION sql_log_bin = 1")
+	if n.cluster.Flavor == gtid.MySQL {
+		all = append(append([]string{"SET GLOBAL super_read_only = 0"}, all...), "SET GLOBAL super_read_only = 1")
+	}
+	for _, s := range all {
+		if _, err := conn.ExecContext(ctx, s); err != nil {
+			return fmt.Errorf("%s on %s: %w", s, n.name, err)
+		}
+	}
+	return nil
 }

@@ -69,25 +69,9 @@ func start(t *testing.T, o cluster.Options) *fixture {
 		"INSERT INTO shop.kv VALUES "+strings.Join(rows, ", "))
 	f.WaitReplicated(t)
 	for _, n := range f.Followers() {
-		f.mark(t, n)
+		cluster.Must(t, n.ExecUnlogged(t.Context(), "UPDATE shop.whoami SET name = '"+n.Name()+"'"))
 	}
 	return f
-}
-
-// mark writes the follower's name into its own whoami, past the binlog.
-func (f *fixture) mark(t *testing.T, n *cluster.Node) {
-	t.Helper()
-	conn, err := n.DB().Conn(t.Context())
-	cluster.Must(t, err)
-	defer func() { _ = conn.Close() }()
-	statements := []string{"SET SESSION sql_log_bin = 0", "UPDATE shop.whoami SET name = '" + n.Name() + "'", "SET SESSION sql_log_bin = 1"}
-	if f.Flavor == gtid.MySQL {
-		statements = append([]string{"SET GLOBAL super_read_only = 0"}, append(statements, "SET GLOBAL super_read_only = 1")...)
-	}
-	for _, s := range statements {
-		_, err := conn.ExecContext(t.Context(), s)
-		cluster.Must(t, err)
-	}
 }
 
 // delay makes a follower apply everything so many seconds late.
