@@ -83,7 +83,7 @@ func (a *Assembler) add(e Event, emit func(*Part) error) error {
 	case Outside:
 		return nil
 	case Void:
-		return fmt.Errorf("transaction %s: %w", txn.GTID, errVoid)
+		return fmt.Errorf("transaction %s: %w", txn.GTID, ErrVoid)
 	case Begin:
 		if a.format == nil {
 			return malformed("a transaction before the format description")
@@ -106,4 +106,7 @@ func (a *Assembler) add(e Event, emit func(*Part) error) error {
 	return emit(&out)
 }
 
-var errVoid = malformed("the binlog goes on in another file before its end")
+// ErrVoid says that a transaction has no end, because its leader died while it
+// was written. What was handed on of it must be rolled back; after Reset the
+// Assembler may go on with the event behind the one that showed it.
+var ErrVoid = malformed("the binlog goes on in another file before its end")

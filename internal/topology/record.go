@@ -99,6 +99,24 @@ func (r *Record) Clone() Record {
 	return c
 }
 
+// mostPast is how many reigns of the past a record keeps.
+const mostPast = 16
+
+// Bury puts the present reign among those of the past; its successor opens with until.
+func (r *Record) Bury(until string) {
+	r.Past = append(r.Past, Reign{Epoch: r.Reign, Leader: r.Leader, Until: until})
+	r.Past = r.Past[max(0, len(r.Past)-mostPast):]
+}
+
+// Publish lets a node reign in the epoch that the change under way has claimed. Until
+// Acks of the members, all of which count, are known to hold what it is opened with, the
+// reign is not settled.
+func (r *Record) Publish(leader string, members []string) {
+	r.Reign, r.Leader = r.Epoch, leader
+	r.Change.Phase, r.Change.To = PhasePublished, leader
+	r.Members, r.Settled = members, r.Acks == 0
+}
+
 // Follows says why next must not replace r; nil when it may. Stores refuse what
 // breaks these rules whoever asks.
 func (r *Record) Follows(next *Record) error {

@@ -73,6 +73,23 @@ type Load struct {
 	Outstanding atomic.Int64  // statements being executed for clients
 	Connections atomic.Int64  // open backend connections, idle ones included
 	Statements  atomic.Uint64 // statements executed for clients, since the start
+	Latency     atomic.Int64  // of probes, smoothed, nanoseconds; 0: not known. See Answered
+
+	// Delay is how long after the leader the follower had lately what sessions had to
+	// see, nanoseconds; Lacking since when it lacks such a thing, nanoseconds of the
+	// Unix epoch, 0 for not. See Node.Forecast.
+	Delay   atomic.Int64
+	Lacking atomic.Int64
+}
+
+// Answered takes in how long a probe took. One of eight counts, so that a single slow one
+// moves nobody. Only the lag monitor calls it.
+func (l *Load) Answered(took time.Duration) {
+	old := l.Latency.Load()
+	if old == 0 {
+		old = int64(took)
+	}
+	l.Latency.Store(max(old+(int64(took)-old)/8, 1))
 }
 
 // Node is one server of the cluster. Nodes in a Snapshot are immutable, but for Load.
@@ -81,6 +98,10 @@ type Node struct {
 	Address string // host:port, or the path of a unix socket
 	Weight  int    // share of reads among eligible followers; 0 takes none
 	Zone    string
+
+	// Bound, of the leader only, contains all that anybody can have seen there until
+	// Lag.Measured: on MySQL a transaction is visible before it is in Position.
+	Bound gtid.Set
 
 	Role     Role
 	State    State
@@ -92,14 +113,18 @@ type Node struct {
 	UUID     string // @@server_uuid; empty on MariaDB
 	Position gtid.Set
 	Lag      Lag
+	// Replication is what Bellwether's engine does with the node, for people; empty
+	// in native mode, and of the leader.
+	Replication string
 
 	Load *Load
 }
 
 // Snapshot is the cluster at one moment. It is immutable.
 type Snapshot struct {
-	Seq    uint64 // grows by one with each published snapshot
-	Epoch  uint64 // grows with each change of leader; 0 before the first leader is known
+	At     time.Time // when it was published
+	Seq    uint64    // grows by one with each published snapshot
+	Epoch  uint64    // grows with each change of leader; 0 before the first leader is known
 	Flavor gtid.Flavor
 	Nodes  []*Node // in the order of the configuration
 	Leader *Node   // one of Nodes; nil when there is none
@@ -138,6 +163,9 @@ type Store struct {
 
 	mu      sync.Mutex    // guards publishing and changed
 	changed chan struct{} // closed when the next snapshot is published
+
+	waitMu sync.Mutex // guards lines and all in them; taken after mu, never before
+	lines  map[string]*line
 }
 
 // NewStore returns a Store that holds s, or an empty Snapshot where s is nil.
@@ -145,7 +173,7 @@ func NewStore(s *Snapshot) *Store {
 	if s == nil {
 		s = &Snapshot{}
 	}
-	st := &Store{changed: make(chan struct{})}
+	st := &Store{changed: make(chan struct{}), lines: make(map[string]*line)}
 	st.current.Store(s)
 	return st
 }
@@ -168,6 +196,7 @@ func (st *Store) Update(f func(next *Snapshot) *Snapshot) *Snapshot {
 	st.current.Store(next)
 	close(st.changed)
 	st.changed = make(chan struct{})
+	st.wake(next, next.Epoch != old.Epoch)
 	return next
 }
 
