@@ -173,7 +173,7 @@ func (r *rig) untilServing(names ...string) *topology.Snapshot {
 }
 
 // SCENARIO 22: an idle leader is no lag.
-func TestIdleLeaderHasNoLag(t *testing.T) {
+func TestScenario22IdleLeader(t *testing.T) {
 	for _, heartbeat := range []bool{true, false} {
 		t.Run(fmt.Sprintf("heartbeat=%v", heartbeat), func(t *testing.T) {
 			eachCluster(t, 2, nil, func(r *rig) {
@@ -212,7 +212,7 @@ func TestApplierStopped(t *testing.T) {
 }
 
 // SCENARIO 23: the receiver is cut while the applier has drained.
-func TestReceiverStopped(t *testing.T) {
+func TestScenario23ReceiverStopped(t *testing.T) {
 	eachCluster(t, 1, nil, func(r *rig) {
 		r.cfg.Heartbeat.Enabled = false // nothing is written at all
 		r.start()

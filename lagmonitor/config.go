@@ -27,6 +27,10 @@ type Config struct {
 	MaxLag     time.Duration // a follower further behind, or unknown, is not eligible
 
 	Heartbeat Heartbeat
+
+	// Following tells what the engine does with a node; false for the leader. nil:
+	// the servers replicate by themselves. It is not changed by Reconfigure.
+	Following func(node string) (Following, bool)
 }
 
 // NodeConfig is one server, as the operator describes it.
@@ -98,4 +102,16 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("the heartbeat needs an interval and a schema"))
 	}
 	return errors.Join(errs...)
+}
+
+// standby says whether another Bellwether's engine replicates to a node.
+func (c *Config) standby(node string) func() bool {
+	following := c.Following
+	return func() bool {
+		if following == nil {
+			return false
+		}
+		f, ok := following(node)
+		return ok && f.Standby
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
@@ -33,6 +34,30 @@ type heart struct {
 	ready   bool // the table and the row are there
 	until   time.Time
 	lastErr string
+	beaten  *atomic.Pointer[Beat] // where each beat is shown; may be nil
+}
+
+// Beat is the latest write of a heartbeat: under way, or with its outcome.
+type Beat struct {
+	Address string    // of the leader
+	Began   time.Time // on the proxy's clock, as is Ended
+	Ended   time.Time // zero while it is under way
+	Written bool      // the row was changed: without an error it may have been another proxy's turn
+	Err     error
+}
+
+// Beat returns the latest one; zero before the first.
+func (m *Monitor) Beat() Beat {
+	if b := m.beaten.Load(); b != nil {
+		return *b
+	}
+	return Beat{}
+}
+
+func (h *heart) show(b Beat) {
+	if h.beaten != nil {
+		h.beaten.Store(&b)
+	}
 }
 
 // heartTarget is which leader in which epoch.
@@ -59,10 +84,19 @@ func (h *heart) beat(ctx context.Context, snap *topology.Snapshot, now time.Time
 		}
 	}
 	if err == nil {
-		_, err = h.db.ExecContext(ctx, h.guard()+fmt.Sprintf(
+		var result sql.Result
+		b := Beat{Address: l.Address, Began: time.Now()}
+		h.show(b)
+		result, err = h.db.ExecContext(ctx, h.guard()+fmt.Sprintf(
 			"UPDATE %s SET written = UTC_TIMESTAMP(6), epoch = %d WHERE server_id = %d AND @bellwether_ok"+
 				" AND written NOT BETWEEN UTC_TIMESTAMP(6) - INTERVAL %d MICROSECOND AND UTC_TIMESTAMP(6)",
 			heartbeatTable(h.cfg.Heartbeat.Schema), h.target.epoch, h.target.serverID, h.cfg.Heartbeat.Interval.Microseconds()*9/10))
+		b.Ended, b.Err = time.Now(), err
+		if err == nil {
+			n, _ := result.RowsAffected()
+			b.Written = n > 0
+		}
+		h.show(b)
 	}
 	h.note(ctx, err, now)
 }

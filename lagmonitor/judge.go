@@ -14,8 +14,10 @@ type judge struct {
 	members []*member // in the order of the configuration
 	leader  string    // name of the leader; empty before the first is known
 	epoch   uint64
-	past    history // of the leader's positions
-	clock   leaderClock
+	// appointed is who leads by decision; empty where the nodes show it.
+	appointed appointment
+	past      history // of the leader's positions
+	clock     leaderClock
 	// conflict says, for people, why there is no leader or why some node that
 	// takes writes is not it; empty when all is well.
 	conflict string
@@ -28,6 +30,7 @@ type member struct {
 	tried    bool        // probed at least once, with whatever result
 	seen     bool        // answered at least once
 	obs      Observation // the last answer
+	peek     peek        // the last position that was asked for alone
 	failures int         // failed probes since then
 	err      error       // of the last one
 	refused  bool        // the last failure was the server's own refusal
@@ -93,6 +96,11 @@ func (j *judge) observe(o Observation, now time.Time) {
 	m := j.member(o.Node)
 	if m == nil {
 		return // removed meanwhile
+	}
+	if o.Following != nil {
+		if l := j.member(o.Following.Leader); l != nil {
+			o.overlay(l.cfg)
+		}
 	}
 	m.take(o, j.cfg.Failures)
 	j.chooseLeader()

@@ -12,7 +12,7 @@ type metrics struct {
 	up, eligible, leader, lag, lagTx, errant *prometheus.GaugeVec
 	probes                                   *prometheus.HistogramVec
 	failures, ejections                      *prometheus.CounterVec
-	heartbeats                               *prometheus.CounterVec
+	heartbeats, peeks                        *prometheus.CounterVec
 	epoch                                    prometheus.Gauge
 }
 
@@ -37,7 +37,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		failures:   counter("node_probe_failures_total", "Probes that were not answered.", "node"),
 		ejections:  counter("node_ejections_total", "How often the follower stopped serving reads.", "node"),
 		heartbeats: counter("heartbeat_writes_total", "Attempts to write the heartbeat, by result.", "result"),
-		epoch:      prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "bellwether", Name: "topology_epoch", Help: "Grows with each change of leader; 0 before the first is known."}),
+		peeks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "bellwether", Name: "node_position_queries_total", Help: "Questions for a follower's position alone, while reads wait for it, by result.",
+		}, []string{"node", "result"}),
+		epoch: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "bellwether", Name: "topology_epoch", Help: "Grows with each change of leader; 0 before the first is known."}),
 	}
 	if reg == nil {
 		return m, nil
@@ -53,7 +56,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 func (m *metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.up, m.eligible, m.leader, m.lag, m.lagTx, m.errant,
-		m.probes, m.failures, m.ejections, m.heartbeats, m.epoch,
+		m.probes, m.failures, m.ejections, m.heartbeats, m.peeks, m.epoch,
 	}
 }
 
@@ -84,6 +87,7 @@ func (m *metrics) forget(node string) {
 	}
 	m.probes.DeleteLabelValues(node)
 	m.failures.DeleteLabelValues(node)
+	m.peeks.DeletePartialMatch(prometheus.Labels{"node": node})
 	m.ejections.DeleteLabelValues(node)
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,12 +23,17 @@ type Monitor struct {
 	store *topology.Store
 	log   *slog.Logger
 	met   *metrics
-	base  time.Time // probes are aligned to it
+	// engine tells what Bellwether's own replication does; nil without it.
+	engine func(node string) (Following, bool)
+	base   time.Time // probes are aligned to it
 
 	wake chan struct{} // a new configuration waits
 
-	mu   sync.Mutex // guards next
-	next *Config
+	mu        sync.Mutex // guards the two below
+	next      *Config
+	appointed *appointment // not taken over yet
+
+	beaten atomic.Pointer[Beat]
 
 	// The rest belongs to the goroutine of Run, and to New before that.
 	cfg     Config
@@ -38,7 +44,10 @@ type Monitor struct {
 	shown   map[string]verdict   // as last logged
 	told    string               // the conflict as last logged
 
+	asking *asking
+
 	observations chan Observation
+	peeks        chan peek
 	// open connects to a node; tests put their own in.
 	open func(*Config, *NodeConfig) (asker, error)
 }
@@ -79,10 +88,10 @@ func New(cfg Config, store *topology.Store, log *slog.Logger, reg prometheus.Reg
 		log = slog.New(slog.DiscardHandler)
 	}
 	m := &Monitor{
-		store: store, log: log, met: met, base: time.Now(),
+		store: store, log: log, met: met, engine: cfg.Following, base: time.Now(),
 		wake: make(chan struct{}, 1), cfg: cfg, judge: newJudge(cfg),
 		probers: map[string]*running{}, removed: map[string]time.Time{}, shown: map[string]verdict{},
-		observations: make(chan Observation),
+		observations: make(chan Observation), peeks: make(chan peek), asking: newAsking(cfg, store, log),
 	}
 	m.open = func(cfg *Config, n *NodeConfig) (asker, error) { return newProber(cfg, n, m.log) }
 	m.publish(m.base)
@@ -106,6 +115,19 @@ func (m *Monitor) Reconfigure(cfg Config) error {
 	return nil
 }
 
+// Appoint makes a node the leader by decision, in an epoch: from now on what the
+// nodes show of themselves does not change it. It is published soon after, as up
+// only when a probe has found that the node takes writes.
+func (m *Monitor) Appoint(leader string, epoch uint64) {
+	m.mu.Lock()
+	m.appointed = &appointment{leader, epoch}
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Run probes until ctx ends, and returns nil then.
 func (m *Monitor) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -115,6 +137,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 			<-r.done
 		}
 		clear(m.probers)
+		m.asking.close()
 		if m.beating != nil {
 			<-m.beating.done
 			m.beating = nil
@@ -134,13 +157,24 @@ func (m *Monitor) Run(ctx context.Context) error {
 			now := time.Now()
 			m.judge.observe(o, now)
 			m.publish(now)
+			if n := m.store.Load().Node(o.Node); n != nil && o.Err == nil {
+				n.Load.Answered(o.Received.Sub(o.Sent))
+			}
+		case p := <-m.peeks:
+			m.advance(p)
 		case <-m.wake:
 			m.mu.Lock()
-			next := m.next
-			m.next = nil
+			next, appointed := m.next, m.appointed
+			m.next, m.appointed = nil, nil
 			m.mu.Unlock()
 			if next != nil {
 				m.apply(ctx, *next)
+			}
+			if appointed != nil {
+				m.judge.appointed = *appointed
+				m.judge.chooseLeader()
+				m.judge.judgeAll(time.Now(), nil)
+				m.publish(time.Now())
 			}
 		case now := <-tick.C:
 			if len(m.removed) > 0 {
@@ -170,6 +204,7 @@ func (m *Monitor) apply(ctx context.Context, next Config) {
 // too many or outdated, and starts what is missing.
 func (m *Monitor) start(ctx context.Context) error {
 	common := m.cfg
+	common.Following = m.engine
 	common.Nodes, common.MaxLag, common.Failures, common.Recoveries = nil, 0, 0, 0 // the judge's affair
 	wanted := map[string]NodeConfig{}
 	for _, n := range m.cfg.Nodes {
@@ -189,9 +224,20 @@ func (m *Monitor) start(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("node %s: %w", name, err)
 		}
-		r := m.spawn(ctx, common, n, func(ctx context.Context) { m.probeLoop(ctx, name, p, common.Interval) })
+		peeks, err := newPeeker(&common, &n, m.log)
+		if err != nil {
+			p.close()
+			return fmt.Errorf("node %s: %w", name, err)
+		}
+		r := m.spawn(ctx, common, n, func(ctx context.Context) {
+			var wg sync.WaitGroup
+			wg.Go(func() { m.peekLoop(ctx, name, peeks) })
+			m.probeLoop(ctx, name, p, common.Interval)
+			wg.Wait()
+		})
 		m.probers[name] = r
 	}
+	m.asking.configure(common)
 	return m.startHeart(ctx, common)
 }
 
@@ -201,7 +247,7 @@ func (m *Monitor) startHeart(ctx context.Context, common Config) error {
 		m.beating = nil
 	}
 	if m.beating == nil && common.Heartbeat.Enabled {
-		h := &heart{cfg: common, log: m.log, met: m.met}
+		h := &heart{cfg: common, log: m.log, met: m.met, beaten: &m.beaten}
 		m.beating = m.spawn(ctx, common, NodeConfig{}, func(ctx context.Context) { m.heartLoop(ctx, h) })
 	}
 	return nil
@@ -229,7 +275,9 @@ func (m *Monitor) spawn(ctx context.Context, cfg Config, n NodeConfig, loop func
 func (m *Monitor) probeLoop(ctx context.Context, node string, p asker, interval time.Duration) {
 	defer p.close()
 	for {
+		following := m.following(node)
 		o := p.probe(ctx)
+		o.Following = following
 		// A probe that was cut short by the end of this goroutine says nothing. The
 		// loop of Run may be waiting for that end, and reads nothing then.
 		select {
@@ -310,6 +358,7 @@ func (m *Monitor) publish(now time.Time) {
 			delete(m.removed, n.Name)
 		}
 		next.Nodes = append(next.Nodes, m.draining(old, now)...)
+		next.At = now
 		next.Epoch, next.Flavor = m.judge.epoch, m.judge.flavor()
 		return next
 	})
@@ -321,6 +370,17 @@ func (m *Monitor) publish(now time.Time) {
 	m.tellConflict()
 }
 
+// following is what the engine does with a node now; nil: nothing.
+func (m *Monitor) following(node string) *Following {
+	if m.engine == nil {
+		return nil
+	}
+	if f, ok := m.engine(node); ok {
+		return &f
+	}
+	return nil
+}
+
 func (m *Monitor) node(mb *member, old []*topology.Node) *topology.Node {
 	v := &mb.verdict
 	n := &topology.Node{
@@ -328,8 +388,14 @@ func (m *Monitor) node(mb *member, old []*topology.Node) *topology.Node {
 		Role: v.Role, State: v.State, Eligible: v.Eligible, Why: v.Why, Lag: v.Lag,
 		Version: mb.obs.Version, ServerID: mb.obs.ServerID, UUID: mb.obs.UUID, Position: mb.obs.Applied,
 	}
+	if mb.peek.sent.After(mb.obs.Sent) {
+		n.Position = mb.peek.position
+	}
 	if v.Role == topology.RoleLeader {
-		n.Position = mb.obs.Committed
+		n.Position, n.Bound = mb.obs.Committed, mb.obs.Bound
+	}
+	if f := m.following(n.Name); f != nil {
+		n.Replication = f.Text
 	}
 	i := slices.IndexFunc(old, func(o *topology.Node) bool { return o.Name == n.Name && o.Address == n.Address })
 	if i >= 0 {

@@ -36,8 +36,14 @@ type Observation struct {
 	// transactions are in Committed and would make it look further than it is.
 	Committed gtid.Set
 	Applied   gtid.Set
+	// Bound contains all that could be seen on the node until Sent.
+	Bound gtid.Set
 
-	Channels []Channel
+	Channels  []Channel
+	Following *Following // by the engine, as it was before the node was asked; nil: not
+	// Visible is what readers certainly see where another Bellwether replicates to a MariaDB
+	// node: Applied may be ahead of that.
+	Visible gtid.Set
 	// Beats is the heartbeat rows that are visible there: when, on the clock of
 	// the leader that wrote it, by the leader's server id.
 	Beats map[uint64]time.Time
@@ -125,6 +131,11 @@ func (id *identity) into(o *Observation) error {
 		return err
 	}
 	if o.Applied, err = gtid.Parse(o.Flavor, id.applied); err != nil {
+		return err
+	}
+	// The mode has what the server owns behind it: that was asked for before the rest.
+	_, owned, _ := strings.Cut(id.gtidMode, " ")
+	if o.Bound, err = upperBound(o.Flavor, owned, id.committed); err != nil {
 		return err
 	}
 	if o.Flavor == gtid.MariaDB && len(id.applied) > 0 {

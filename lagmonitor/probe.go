@@ -19,6 +19,10 @@ type prober struct {
 	timeout time.Duration
 	schema  string // of the heartbeat; empty: not asked for
 
+	engine  bool        // the engine replicates: what the node applied is in its binlog
+	standby func() bool // the engine that replicates to the node is another Bellwether's
+	visible visibility
+
 	version string // as of the last answer; empty: ask
 }
 
@@ -31,7 +35,7 @@ func newProber(cfg *Config, n *NodeConfig, log *slog.Logger) (*prober, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &prober{node: n.Name, db: db, timeout: cfg.Timeout}
+	p := &prober{node: n.Name, db: db, timeout: cfg.Timeout, engine: cfg.Following != nil, standby: cfg.standby(n.Name)}
 	if cfg.Heartbeat.Enabled {
 		p.schema = cfg.Heartbeat.Schema
 	}
@@ -46,6 +50,9 @@ func (p *prober) probe(ctx context.Context) Observation {
 	defer cancel()
 	o := Observation{Node: p.node, Sent: time.Now()}
 	err := p.ask(ctx, &o)
+	if err == nil && o.Flavor == gtid.MariaDB && p.standby() {
+		o.Visible, err = p.visible.ask(ctx, p.db)
+	}
 	if err == nil {
 		return o
 	}
@@ -68,7 +75,7 @@ func (p *prober) ask(ctx context.Context, o *Observation) error {
 		o.Sent = time.Now()
 	}
 	o.Flavor = flavorOf(p.version)
-	rows, err := p.db.QueryContext(ctx, probeQuery(p.version, p.schema))
+	rows, err := p.db.QueryContext(ctx, probeQuery(p.version, p.schema, p.engine))
 	if err != nil {
 		return err
 	}
@@ -95,17 +102,21 @@ func (p *prober) ask(ctx context.Context, o *Observation) error {
 
 // probeQuery is everything at once. The heartbeat comes last because its table
 // may be missing, and an error ends a multi-statement.
-func probeQuery(version, schema string) string {
+func probeQuery(version, schema string, engine bool) string {
 	const clock = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+	positions := "@@gtid_current_pos, @@gtid_slave_pos"
+	if engine { // gtid_current_pos leaves out what the engine applied
+		positions = "@@gtid_binlog_pos, @@gtid_slave_pos"
+	}
 	q := "SELECT " + clock + ", @@global.server_id, @@global.read_only, @@version, @@global.log_bin," +
-		" '', '', @@gtid_current_pos, @@gtid_slave_pos; SHOW ALL SLAVES STATUS"
+		" '', '', " + positions + "; SHOW ALL SLAVES STATUS"
 	if flavorOf(version) == gtid.MySQL {
 		show := "SHOW REPLICA STATUS"
 		if oldReplicaWords(version) {
 			show = "SHOW SLAVE STATUS"
 		}
 		q = "SELECT " + clock + ", @@global.server_id, @@global.read_only, @@version, @@global.log_bin," +
-			" @@global.gtid_mode, @@global.server_uuid, @@global.gtid_executed, ''; " + show
+			" CONCAT(@@global.gtid_mode, ' ', @@global.gtid_owned), @@global.server_uuid, @@global.gtid_executed, ''; " + show
 	}
 	if schema != "" {
 		q += "; SELECT server_id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', written) FROM " + heartbeatTable(schema)

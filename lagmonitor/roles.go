@@ -13,6 +13,10 @@ import (
 // still takes them for another, never chooses between two, and holds on to a
 // leader that cannot be reached until another node provably took its place.
 func (j *judge) chooseLeader() {
+	if j.appointed.leader != "" {
+		j.obey()
+		return
+	}
 	present := j.member(j.leader)
 	if configured := j.configuredLeader(); configured != nil {
 		if !configured.tried {
@@ -57,6 +61,27 @@ func (j *judge) chooseLeader() {
 		j.conflict = ""
 		j.become(writers[0])
 	}
+}
+
+// appointment is a leader by the topology record, and the epoch since which it reigns.
+type appointment struct {
+	leader string
+	epoch  uint64
+}
+
+// obey takes the leader of the record, whatever the nodes show of themselves: one
+// that returns and takes writes is none for that.
+func (j *judge) obey() {
+	m := j.member(j.appointed.leader)
+	if m == nil {
+		j.leader, j.conflict = "", "the record names "+j.appointed.leader+" as the leader, which is not configured"
+		return
+	}
+	if j.leader != j.appointed.leader {
+		j.become(m)
+	}
+	j.epoch = j.appointed.epoch
+	j.conflict = j.writersBeside(m)
 }
 
 // become is the only way in which the leader changes.

@@ -162,10 +162,11 @@ func (j *judge) patience() time.Duration {
 
 // errant counts the transactions that a follower made itself and the leader
 // lacks. On MariaDB, whose positions are single numbers, they show only until
-// the leader has passed that number.
+// the leader has passed that number; and not at all where the engine replicates, which
+// looks for them itself.
 func errant(m *member, past *history) uint64 {
 	newest, ok := past.newest()
-	if !ok {
+	if !ok || m.obs.Flavor == gtid.MariaDB && m.obs.Following != nil {
 		return 0
 	}
 	own := m.obs.Committed.Subtract(m.obs.Applied) // MariaDB: gtid_current_pos is ahead by own transactions only

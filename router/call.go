@@ -117,6 +117,7 @@ func (s *scanner) storedCall() {
 		}
 		switch s.cat.function(schema, name) {
 		case routineSafe:
+			s.st.ReadsTables = true // a temporary table of the session hides one that it reads
 			return
 		case routineUnsafe:
 			s.foreign(ReasonUnsafeRoutine)
@@ -132,6 +133,7 @@ func (s *scanner) storedCall() {
 		}
 		switch s.cat.function(nil, name) {
 		case routineSafe:
+			s.st.ReadsTables = true // a temporary table of the session hides one that it reads
 			return
 		case routineUnsafe:
 			s.foreign(ReasonUnsafeRoutine)

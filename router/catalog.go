@@ -304,3 +304,34 @@ func (c *Catalog) Assigns() []string {
 	}
 	return c.assigns
 }
+
+// CallsUnknown says whether a text that holds CALL names a procedure that is not
+// in the Catalog: one made since it was read, or a package's. Nothing is known of
+// what such a call leaves behind. A nil Catalog knows none.
+func (c *Catalog) CallsUnknown(sql []byte, m Mode) bool {
+	l := lexer{b: sql, m: m}
+	for t := l.next(); t.kind != tokEOF; {
+		if !t.wIs(kwCall) {
+			t = l.next()
+			continue
+		}
+		name, ok := plainName(sql, l.next())
+		t = l.next()
+		for ok && t.kind == tokPunct && t.c == '.' {
+			name, ok = plainName(sql, l.next())
+			t = l.next()
+		}
+		if _, known := c.known(name); !ok || !known {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Catalog) known(name string) (safe, known bool) {
+	if c == nil {
+		return false, false
+	}
+	safe, known = c.byName[lower(name)]
+	return safe, known
+}

@@ -207,3 +207,29 @@ func TestTempTables(t *testing.T) {
 		})
 	}
 }
+
+func TestCallsUnknown(t *testing.T) {
+	c := NewCatalog([]Routine{{Schema: "db", Name: "Known", Body: "SELECT 1"}}, nil)
+	for sql, want := range map[string]bool{
+		"CALL known()": false, "call db.KNOWN(1, 'CALL other()')": false, "CALL `known`": false, "CALL /* x */ `db` . `known` ( )": false,
+		"CALL other()": true, "CALL db.other": true, "CALL known.other()": true, "CALL db.pkg.other()": true, "CALL known(); CALL other()": true,
+		"CALL": true, "CALL 'known'()": true, "/*!50000 CALL other() */": true, "SELECT 1": false,
+	} {
+		if got := c.CallsUnknown([]byte(sql), Mode{}); got != want {
+			t.Errorf("%s: %v", sql, got)
+		}
+	}
+	if !(*Catalog)(nil).CallsUnknown([]byte("CALL known()"), Mode{}) {
+		t.Error("without a catalogue a procedure is known")
+	}
+}
+
+// What a function reads, a temporary table of the session may hide.
+func TestSafeFunctionReadsTables(t *testing.T) {
+	c := NewCatalog([]Routine{function("f", "READS SQL DATA", "RETURN (SELECT MAX(x) FROM t)")}, nil)
+	for _, sql := range []string{"SELECT f(1)", "SELECT db.f(1)"} {
+		if st := Classify([]byte(sql), Mode{}, c); !st.IsRead() || !st.ReadsTables {
+			t.Errorf("%s: %+v", sql, st)
+		}
+	}
+}

@@ -35,6 +35,8 @@ func (t Target) String() string {
 //
 //	/* bellwether: target=follower max_lag=200ms node=db2 */ SELECT ...
 //
+//	/* bellwether: consistency=global */ SELECT ...
+//
 // Pairs are separated by spaces or commas. Keys and targets are not
 // case-sensitive; the name of a node is.
 type Hint struct {
@@ -42,8 +44,14 @@ type Hint struct {
 	Target  Target
 	MaxLag  time.Duration // 0: the policy's
 	Node    string
+	Level   Level
+	Token   string // a token that another session was given
+	Session string // the key of a floor that is shared by all sessions that bear it
 	Err     string // why the hint could not be understood; then it has no effect
 }
+
+// maxSessionKey bounds what is remembered of a hint's session, bytes.
+const maxSessionKey = 64
 
 // leadingHint decodes the hint comment of the text.
 func (s *scanner) leadingHint() Hint {
@@ -110,6 +118,28 @@ func (h *Hint) pair(p string) string {
 			return "node is given twice"
 		}
 		h.Node = value
+	case "consistency":
+		l, ok := ParseLevel(value)
+		switch {
+		case h.Level != LevelNone:
+			return "consistency is given twice"
+		case !ok:
+			return "consistency is " + printable(value) + ", want eventual, session, causal, global or strong"
+		}
+		h.Level = l
+	case "token":
+		if h.Token != "" {
+			return "token is given twice"
+		}
+		h.Token = value
+	case "session":
+		switch {
+		case h.Session != "":
+			return "session is given twice"
+		case len(value) > maxSessionKey:
+			return "session is longer than 64 bytes"
+		}
+		h.Session = value
 	default:
 		return "the key " + printable(key) + " is not known"
 	}

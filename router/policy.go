@@ -21,16 +21,20 @@ type RuleSpec struct {
 	Node       string         // a node by name
 	MaxLag     *time.Duration // instead of the policy's
 	NoFollower string         // leader | error; empty: the policy's
+	// Consistency is a Level's name; empty: the policy's.
+	Consistency string
 }
 
 // PolicySpec is what a Policy is compiled from.
 type PolicySpec struct {
-	MaxLag     time.Duration // the limit that topology.Node.Eligible stands for
-	NoFollower string        // leader (or empty) | error
-	Pin        bool          // a session stays on its follower while that is eligible
-	Zone       string        // followers of this zone are preferred; empty for none
-	Rules      []RuleSpec    // the first that matches counts
-	Learned    *Learned      // statements that followers refused; may be nil
+	MaxLag      time.Duration // the limit that topology.Node.Eligible stands for
+	NoFollower  string        // leader (or empty) | error
+	Consistency string        // a Level's name; empty: session
+	Pin         bool          // a session stays on its follower while that is eligible
+	Zone        string        // followers of this zone are preferred; empty for none
+	ByLatency   bool          // a follower that answers probes slower gets fewer reads
+	Rules       []RuleSpec    // the first that matches counts
+	Learned     *Learned      // statements that followers refused; may be nil
 }
 
 // SessionView is what Route needs to know of a session.
@@ -57,8 +61,13 @@ type SessionView struct {
 	// Stay: the session has read from Pinned, and only from there is it certain
 	// that the next read is not older than the last.
 	Stay bool
-	Seed uint64    // settles ties; a counter or a random number that differs between calls
-	Now  time.Time // adds the age of a measurement to the lag that max_lag limits; zero: age does not count
+	// Level is what the session was SET to; LevelNone: nothing.
+	Level Level
+	// Asked: Floor holds the leader's position, asked for since the statement came,
+	// so that whatever was committed before is in it.
+	Asked bool
+	Seed  uint64    // settles ties; a counter or a random number that differs between calls
+	Now   time.Time // adds the age of a measurement to the lag that max_lag limits; zero: age does not count
 }
 
 // Query is the text of a statement, for what of the policy needs it: rules by
@@ -85,4 +94,8 @@ type Decision struct {
 	Node   *topology.Node // nil for TargetRefuse, and for TargetLeader when there is no leader
 	Reason Reason         // why there
 	Rule   string         // the name of the rule that matched, or empty
+	Level  Level          // what holds for the statement
+	// Ask: a follower could serve the read if the leader's position were known, asked
+	// for now, and then SessionView.Asked.
+	Ask bool
 }

@@ -13,12 +13,14 @@ import (
 // Policy is compiled routing configuration. It is immutable, but for the
 // Learned that it was given.
 type Policy struct {
-	maxLag  time.Duration
-	refuse  bool // no follower: an error rather than the leader
-	pin     bool
-	zone    string
-	rules   []rule
-	learned *Learned
+	maxLag      time.Duration
+	refuse      bool // no follower: an error rather than the leader
+	consistency Level
+	pin         bool
+	zone        string
+	byLatency   bool
+	rules       []rule
+	learned     *Learned
 }
 
 // rule is a compiled RuleSpec.
@@ -36,14 +38,21 @@ type rule struct {
 	maxLag    time.Duration // 0: the policy's
 	refuse    bool
 	hasRefuse bool
+	level     Level // LevelNone: the policy's
 }
 
 // NewPolicy compiles a policy. The error names the rule and the field.
 func NewPolicy(spec PolicySpec) (*Policy, error) {
-	p := &Policy{maxLag: spec.MaxLag, pin: spec.Pin, zone: spec.Zone, learned: spec.Learned}
+	p := &Policy{maxLag: spec.MaxLag, pin: spec.Pin, zone: spec.Zone, byLatency: spec.ByLatency, learned: spec.Learned}
 	var err error
 	if p.refuse, _, err = noFollower(spec.NoFollower); err != nil {
 		return nil, fmt.Errorf("no_follower: %w", err)
+	}
+	if p.consistency, err = levelNamed(spec.Consistency); err != nil {
+		return nil, fmt.Errorf("consistency: %w", err)
+	}
+	if p.consistency == LevelNone {
+		p.consistency = LevelSession
 	}
 	for i := range spec.Rules {
 		r, err := compileRule(&spec.Rules[i])
@@ -57,6 +66,16 @@ func NewPolicy(spec PolicySpec) (*Policy, error) {
 		p.rules = append(p.rules, r)
 	}
 	return p, nil
+}
+
+func levelNamed(s string) (Level, error) {
+	if s == "" {
+		return LevelNone, nil
+	}
+	if l, ok := ParseLevel(s); ok {
+		return l, nil
+	}
+	return LevelNone, fmt.Errorf("%q is not known, want eventual, session, causal, global or strong", s)
 }
 
 func noFollower(s string) (refuse, given bool, err error) {
@@ -111,6 +130,9 @@ func compileRule(s *RuleSpec) (r rule, err error) {
 	}
 	if r.refuse, r.hasRefuse, err = noFollower(s.NoFollower); err != nil {
 		return r, fmt.Errorf("no_follower: %w", err)
+	}
+	if r.level, err = levelNamed(s.Consistency); err != nil {
+		return r, fmt.Errorf("consistency: %w", err)
 	}
 	return r, nil
 }

@@ -50,6 +50,7 @@ const (
 	ReasonUnknownStatement   // begins with a word that is not known
 	ReasonEmpty              // no statement at all
 	ReasonExplainRoute       // EXPLAIN ROUTE: answered by Bellwether
+	ReasonOwn                // about Bellwether's own variables: answered by Bellwether
 
 	// Why a read goes to the leader for the sake of its session.
 
@@ -67,8 +68,10 @@ const (
 	ReasonHint               // a hint chose the target
 	ReasonRule               // a rule chose the target
 	ReasonBadHint            // the hint could not be understood
+	ReasonLostWrite          // the session's last write was lost with an earlier leader
 	ReasonNoEligibleFollower // no follower was fresh and healthy enough
 	ReasonFloor              // no follower has yet what the session wrote or read
+	ReasonStrong             // consistency is strong
 	ReasonReadOnlyTxn        // inside a READ ONLY transaction that is open on a follower
 
 	// What the data path found out while it ran a statement.
@@ -121,6 +124,7 @@ var reasonNames = [numReasons]string{
 	ReasonUnknownStatement:   "unknown_statement",
 	ReasonEmpty:              "empty",
 	ReasonExplainRoute:       "explain_route",
+	ReasonOwn:                "own",
 	ReasonInTransaction:      "in_transaction",
 	ReasonAutocommitOff:      "autocommit_off",
 	ReasonLockedTables:       "locked_tables",
@@ -132,8 +136,10 @@ var reasonNames = [numReasons]string{
 	ReasonHint:               "hint",
 	ReasonRule:               "rule",
 	ReasonBadHint:            "bad_hint",
+	ReasonLostWrite:          "lost_write",
 	ReasonNoEligibleFollower: "no_eligible_follower",
 	ReasonFloor:              "floor",
+	ReasonStrong:             "strong",
 	ReasonReadOnlyTxn:        "read_only_transaction",
 	ReasonTooLarge:           "too_large",
 	ReasonStateUnfit:         "state_unfit",

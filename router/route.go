@@ -15,6 +15,7 @@ type wish struct {
 	maxLag time.Duration
 	refuse bool
 	rule   string
+	level  Level
 }
 
 // Route decides where a statement goes. It does not allocate. q may be nil where
@@ -26,7 +27,7 @@ type wish struct {
 // session's home connection, and none overrides an open transaction.
 func (p *Policy) Route(v *SessionView, st *Statement, q *Query, snap *topology.Snapshot) Decision {
 	w := p.wish(v, st, q)
-	d := Decision{Target: TargetLeader, Node: snap.Leader, Rule: w.rule}
+	d := Decision{Target: TargetLeader, Node: snap.Leader, Rule: w.rule, Level: w.level}
 	if d.Reason = sessionReason(v, st); d.Reason != ReasonNone {
 		if d.Reason == ReasonReadOnlyTxn {
 			d.Target, d.Node = TargetFollower, snap.Node(v.Pinned)
@@ -50,10 +51,18 @@ func (p *Policy) Route(v *SessionView, st *Statement, q *Query, snap *topology.S
 		if w.target != TargetFollower || !d.Reason.widenable() {
 			return d
 		}
+		if w.reason == ReasonRule && p.hasLearned(q) {
+			d.Reason = ReasonLearnedWrite // a follower refused it already; a hint asks for another try
+			return d
+		}
 		d.Reason = w.reason
 	}
 	if st.Hint.Err != "" {
 		d.Reason = ReasonBadHint
+		return d
+	}
+	if w.level == LevelStrong {
+		d.Reason = ReasonStrong
 		return d
 	}
 	if w.node != "" && snap.Leader != nil && w.node == snap.Leader.Name {
@@ -66,6 +75,7 @@ func (p *Policy) Route(v *SessionView, st *Statement, q *Query, snap *topology.S
 		d.Target, d.Node = TargetFollower, n
 	case behind: // the leader has it, whatever the policy says of other cases
 		d.Reason = ReasonFloor
+		d.Ask = w.level == LevelGlobal && !v.Asked
 	case w.refuse:
 		d.Target, d.Node, d.Reason = TargetRefuse, nil, ReasonNoEligibleFollower
 	default:
@@ -82,13 +92,14 @@ func (p *Policy) wish(v *SessionView, st *Statement, q *Query) wish {
 		if q == nil && (r.pattern != nil || r.hasDigest) || !r.matches(v, q) {
 			continue
 		}
-		w.target, w.node, w.maxLag, w.rule, w.reason = r.target, r.node, r.maxLag, r.name, ReasonRule
+		w.target, w.node, w.maxLag, w.rule, w.reason, w.level = r.target, r.node, r.maxLag, r.name, ReasonRule, r.level
 		if r.hasRefuse {
 			w.refuse = r.refuse
 		}
 		break
 	}
 	h := &st.Hint
+	w.level = p.level(v, h, w.level)
 	if !h.Present || h.Err != "" {
 		return w
 	}
@@ -139,14 +150,52 @@ func (p *Policy) readReason(v *SessionView, st *Statement, q *Query) Reason {
 			return ReasonServerSchema
 		}
 	}
-	if q != nil && p.learned.Len() > 0 && p.learned.Has(q.Digest()) {
+	if p.hasLearned(q) {
 		return ReasonLearnedWrite
 	}
 	return ReasonRead
 }
 
+// hasLearned says whether a follower refused a statement of that form as a write.
+func (p *Policy) hasLearned(q *Query) bool {
+	return q != nil && p.learned.Len() > 0 && p.learned.Has(q.Digest())
+}
+
 // serverSchemas are those whose content is each server's own.
 var serverSchemas = []string{"information_schema", "performance_schema", "mysql", "sys"}
+
+// Await chooses the follower that a read is to wait for, where Route found none that
+// has what the session must see (ReasonFloor): of those that are otherwise eligible the
+// one that is expected to have it first, if that is within limit. The session's own
+// goes before others as long as it is. risen is when the session's floor rose. ask
+// says that the leader's position must be the floor first: what the session must see is
+// not known yet, or was read on another follower. nil: nobody is worth the wait.
+func (p *Policy) Await(v *SessionView, st *Statement, q *Query, snap *topology.Snapshot, risen, now time.Time, limit time.Duration) (best *topology.Node, ask bool) {
+	w := p.wish(v, st, q)
+	unknown := v.FloorOpen || w.level == LevelGlobal && !v.Asked
+	least := limit
+	for _, n := range snap.Nodes {
+		if w.node != "" && n.Name != w.node || w.node == "" && n.Weight <= 0 || !p.eligible(n, v, &w) {
+			continue
+		}
+		from := risen
+		elsewhere := v.Stay && n.Name != v.Pinned
+		if unknown || elsewhere {
+			from = now
+		}
+		in := n.Forecast(from, now)
+		if in > limit {
+			continue
+		}
+		if own := n.Name == v.Pinned && (p.pin || v.Stay); own {
+			return n, unknown
+		}
+		if best == nil || in < least || in == least && p.zone != "" && n.Zone == p.zone && best.Zone != p.zone {
+			best, least, ask = n, in, unknown || elsewhere
+		}
+	}
+	return best, ask
+}
 
 // choose picks the follower, or nil. behind says that there would be one, were it
 // not for what the session must be able to see.
@@ -156,13 +205,13 @@ func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) (_ *to
 		if n == nil || !p.eligible(n, v, w) {
 			return nil, false
 		}
-		if !reached(n, v) {
+		if !w.reached(n, v) {
 			return nil, true
 		}
 		return n, false
 	}
-	if v.Stay && v.Pinned != "" {
-		if n := snap.Node(v.Pinned); n != nil && n.Weight > 0 && p.eligible(n, v, w) && reached(n, v) {
+	if v.Stay && v.Pinned != "" && w.level > LevelEventual {
+		if n := snap.Node(v.Pinned); n != nil && n.Weight > 0 && p.eligible(n, v, w) && w.reached(n, v) {
 			return n, false
 		}
 		return nil, true
@@ -170,7 +219,7 @@ func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) (_ *to
 	zone := false
 	if p.zone != "" {
 		for _, n := range snap.Nodes {
-			zone = zone || n.Zone == p.zone && n.Weight > 0 && p.eligible(n, v, w) && reached(n, v)
+			zone = zone || n.Zone == p.zone && n.Weight > 0 && p.eligible(n, v, w) && w.reached(n, v)
 		}
 	}
 	var best *topology.Node
@@ -179,7 +228,7 @@ func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) (_ *to
 		if n.Weight <= 0 || !p.eligible(n, v, w) || zone && n.Zone != p.zone {
 			continue
 		}
-		if !reached(n, v) {
+		if !w.reached(n, v) {
 			behind = true
 			continue
 		}
@@ -187,6 +236,9 @@ func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) (_ *to
 			return n, false
 		}
 		l := outstanding(n)
+		if p.byLatency {
+			l = (l + 1) * latencySteps(n)
+		}
 		switch c := lighter(l, n, load, best); {
 		case best == nil || c < 0:
 			best, load, total = n, l, uint64(n.Weight)
@@ -202,8 +254,14 @@ func (p *Policy) choose(v *SessionView, w *wish, snap *topology.Snapshot) (_ *to
 }
 
 // reached says whether a follower has what the session must be able to see.
-func reached(n *topology.Node, v *SessionView) bool {
-	return !v.FloorOpen && n.Position.Contains(v.Floor)
+func (w *wish) reached(n *topology.Node, v *SessionView) bool {
+	switch {
+	case w.level == LevelEventual:
+		return true
+	case w.level == LevelGlobal && !v.Asked, v.FloorOpen:
+		return false
+	}
+	return n.Position.Contains(v.Floor)
 }
 
 // lighter compares the load of two nodes in proportion to their weights.
@@ -230,6 +288,18 @@ func outstanding(n *topology.Node) uint64 {
 		return uint64(o)
 	}
 	return 0
+}
+
+// latencyStep is the difference in latency that counts: less than that is chance.
+const latencyStep = 500 * time.Microsecond
+
+// latencySteps is how long a node takes to answer, at least 1: one that takes twice as long
+// gets a read when it has half as many under way.
+func latencySteps(n *topology.Node) uint64 {
+	if n.Load == nil {
+		return 1
+	}
+	return 1 + uint64(max(n.Load.Latency.Load(), 0))/uint64(latencyStep)
 }
 
 // eligible says whether a node may serve the read. The lag monitor judges by

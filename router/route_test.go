@@ -219,3 +219,44 @@ func TestRouteDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// With ByLatency a follower that answers slower gets a read when it has fewer under way in
+// that proportion; differences below a step are none.
+func TestBalanceByLatency(t *testing.T) {
+	near, far := follower("near", 100, 0), follower("far", 100, 0)
+	snap := &topology.Snapshot{Nodes: []*topology.Node{far, near}}
+	st := Classify([]byte("SELECT 1"), Mode{}, nil)
+	count := func(byLatency bool) (onFar int) {
+		p, err := NewPolicy(PolicySpec{ByLatency: byLatency})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seed := range uint64(1000) {
+			v := SessionView{Autocommit: true, Seed: seed}
+			if p.Route(&v, &st, nil, snap).Node == far {
+				onFar++
+			}
+		}
+		return onFar
+	}
+	for _, c := range []struct {
+		near, far   time.Duration
+		outstanding int64 // on the near one
+		byLatency   bool
+		least, most int
+	}{
+		{200 * time.Microsecond, 20 * time.Millisecond, 0, true, 0, 0},
+		{200 * time.Microsecond, 20 * time.Millisecond, 0, false, 400, 600},
+		{200 * time.Microsecond, 400 * time.Microsecond, 0, true, 400, 600}, // the same step
+		{200 * time.Microsecond, 1700 * time.Microsecond, 2, true, 0, 0},    // 3 to 4
+		{200 * time.Microsecond, 1700 * time.Microsecond, 4, true, 1000, 1000},
+		{0, 0, 0, true, 400, 600}, // not known
+	} {
+		near.Load.Latency.Store(int64(c.near))
+		far.Load.Latency.Store(int64(c.far))
+		near.Load.Outstanding.Store(c.outstanding)
+		if got := count(c.byLatency); got < c.least || got > c.most {
+			t.Errorf("%+v: %d of 1000 on the far one", c, got)
+		}
+	}
+}
