@@ -11,6 +11,7 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/binlog"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
+	"github.com/bellwetherdb/bellwether/replicator/link"
 )
 
 // Source gives transactions in the leader's order, in parts; see
@@ -40,7 +41,7 @@ type Applier struct {
 	opts Options
 	log  *slog.Logger
 
-	conn  *conn
+	conn  *link.Conn
 	enc   encoder
 	queue []*flight // on the wire or waiting, in order
 	sent  int       // how many of queue, from its head, are on the wire
@@ -113,7 +114,7 @@ func (a *Applier) Run(ctx context.Context, open func(context.Context, gtid.Set) 
 	if err := a.connect(ctx); err != nil {
 		return err
 	}
-	defer func() { _ = a.conn.net.Close() }()
+	defer func() { _ = a.conn.Net.Close() }()
 	pos, err := Position(ctx, a.opts.Follower, a.opts.Flavor)
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (a *Applier) Run(ctx context.Context, open func(context.Context, gtid.Set) 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = a.conn.net.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = a.conn.Net.Close() })
 	defer stop()
 	g, gctx := errgroup.WithContext(ctx)
 	parts := make(chan *binlog.Part)
@@ -133,7 +134,7 @@ func (a *Applier) Run(ctx context.Context, open func(context.Context, gtid.Set) 
 	g.Go(func() error { return fetch(gctx, src, parts) })
 	g.Go(func() error { return a.receive(gctx) })
 	g.Go(func() error {
-		defer func() { _ = a.conn.net.Close() }() // ends the receiver's read
+		defer func() { _ = a.conn.Net.Close() }() // ends the receiver's read
 		return a.loop(gctx, parts)
 	})
 	return g.Wait()
@@ -157,7 +158,7 @@ func (a *Applier) receive(ctx context.Context) error {
 	for {
 		select {
 		case n := <-a.expect:
-			a.results <- a.conn.receive(n)
+			a.results <- a.conn.Receive(n)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -169,23 +170,23 @@ func (a *Applier) receive(ctx context.Context) error {
 const lockStatement = "SET sql_mode=IF(GET_LOCK('bellwether.apply',60)<=>1,'','another connection applies here')"
 
 func (a *Applier) connect(ctx context.Context) error {
-	c, err := dial(ctx, a.opts.Follower)
+	c, err := link.Dial(ctx, a.opts.Follower)
 	if err != nil {
 		return fmt.Errorf("connect to the follower: %w", err)
 	}
 	a.conn, a.queue, a.sent, a.bytes = c, nil, 0, 0
 	a.enc = encoder{maxText: 1 << 20}
-	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = c.Net.Close() })
 	defer stop()
 	init := lockStatement + ";SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;SET " + guardVar + "=0,wait_timeout=31536000,innodb_lock_wait_timeout=5," + baseSession
-	if err = c.exec(init, 3); err == nil {
+	if err = c.Exec(init, 3); err == nil {
 		err = a.readMaxPacket(ctx)
 	}
 	if err == nil && a.opts.Connected != nil {
-		err = a.opts.Connected(ctx, c.id)
+		err = a.opts.Connected(ctx, c.ID)
 	}
 	if err != nil {
-		_ = c.net.Close()
+		_ = c.Net.Close()
 		return fmt.Errorf("prepare the follower's connection: %w", err)
 	}
 	return nil
@@ -222,7 +223,7 @@ func (a *Applier) loop(ctx context.Context, parts <-chan *binlog.Part) error {
 			continue
 		default:
 		}
-		if err := a.conn.w.Flush(); err != nil {
+		if err := a.conn.W.Flush(); err != nil {
 			return err
 		}
 		select {
@@ -266,7 +267,7 @@ func (a *Applier) send() error {
 }
 
 func (a *Applier) command(c *command) error {
-	if err := a.conn.send(c.text); err != nil {
+	if err := a.conn.Send(c.text); err != nil {
 		return err
 	}
 	a.expect <- c.statements
@@ -308,7 +309,7 @@ func (a *Applier) fail(ctx context.Context, head *flight, err error) error {
 	if err := a.command(&rollback); err != nil {
 		return err
 	}
-	if err := a.conn.w.Flush(); err != nil {
+	if err := a.conn.W.Flush(); err != nil {
 		return err
 	}
 	for i := range behind + 1 {

@@ -75,6 +75,7 @@ func TestScenarios1_2(t *testing.T) {
 	eachPair(t, func(t *testing.T, p *pair) {
 		transfers(t, p, 600)
 		for round := range 6 {
+			killed := false
 			err := p.apply(t, 0, 40+round*7, func(o *Options) {
 				if round%2 == 0 {
 					return
@@ -83,6 +84,7 @@ func TestScenarios1_2(t *testing.T) {
 				n := 0
 				o.Committed = func(g binlog.GTID) {
 					if n++; n == 20+round {
+						killed = true
 						_ = p.follower.Kill()
 					}
 					commits(g)
@@ -91,7 +93,7 @@ func TestScenarios1_2(t *testing.T) {
 			if stop := (*StopError)(nil); errors.As(err, &stop) {
 				t.Fatal(err)
 			}
-			if p.follower.PID() == 0 {
+			if killed {
 				if err := p.follower.Start(testContext(t)); err != nil {
 					t.Fatal(err)
 				}
@@ -146,7 +148,7 @@ func TestGuardStopsWhatIsOnTheWire(t *testing.T) {
 		if err := a.connect(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = a.conn.net.Close() }()
+		defer func() { _ = a.conn.Net.Close() }()
 		pos, err := Position(t.Context(), config(p.follower), p.flavor)
 		if err != nil {
 			t.Fatal(err)
@@ -161,17 +163,17 @@ func TestGuardStopsWhatIsOnTheWire(t *testing.T) {
 			if err != nil || len(commands) != 1 {
 				t.Fatalf("%d commands, %v", len(commands), err)
 			}
-			if err := a.conn.send(commands[0].text); err != nil {
+			if err := a.conn.Send(commands[0].text); err != nil {
 				t.Fatal(err)
 			}
 			sent = append(sent, commands[0].statements)
 		}
-		if err := a.conn.w.Flush(); err != nil {
+		if err := a.conn.W.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		for i, want := range []uint16{0, erKeyNotFound, 1231, 1231} {
 			var e *wire.Err
-			switch err := a.conn.receive(sent[i]); {
+			switch err := a.conn.Receive(sent[i]); {
 			case want == 0 && err != nil, want != 0 && (!errors.As(err, &e) || e.Code != want):
 				t.Errorf("transaction %d: %v", i, err)
 			}

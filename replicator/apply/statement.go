@@ -72,6 +72,21 @@ func isRowStatement(text []byte) bool {
 	return false
 }
 
+// needsInvoker reports whether a statement that the leader logged with who ran it
+// would do another thing when somebody else runs it. What is created is logged
+// with its definer. GRANT and REVOKE are logged with it for the column Grantor
+// alone, which no server looks at.
+func needsInvoker(text []byte) bool {
+	upper := bytes.ToUpper(text)
+	switch {
+	case bytes.Contains(upper, []byte("DEFINER")):
+		return false
+	case bytes.Contains(upper, []byte("CURRENT_USER")), bytes.Contains(upper, []byte("CURRENT_ROLE")):
+		return true
+	}
+	return !hasWords(text, "GRANT") && !hasWords(text, "REVOKE")
+}
+
 // session returns the assignments that make the session that a statement ran
 // in, and those that end it.
 func session(q *binlog.Query, timestamp uint32, f gtid.Flavor) (set, restore string, err error) {
@@ -81,7 +96,7 @@ func session(q *binlog.Query, timestamp uint32, f gtid.Flavor) (set, restore str
 		return "", "", fmt.Errorf("%w: %d", errStatusVar, v.Unknown)
 	case len(v.CharacterSetCollation) > 0:
 		return "", "", errCollations
-	case len(v.InvokerUser) > 0 && !bytes.Contains(bytes.ToUpper(q.Text), []byte("DEFINER")):
+	case len(v.InvokerUser) > 0 && needsInvoker(q.Text):
 		return "", "", errInvoker
 	}
 	var b, back bytes.Buffer

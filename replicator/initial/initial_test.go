@@ -72,7 +72,7 @@ func dump(t *testing.T, ctx context.Context, s *node.Server, tb *tabledef.Table)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer discard(c)
+	defer mysqlconn.Discard(c)
 	exprs := make([]string, len(tb.Columns))
 	for i := range tb.Columns {
 		name := mysqlconn.QuoteName(tb.Columns[i].Name)

@@ -37,6 +37,10 @@ type Plan struct {
 	LockAttempts int           // 0: 30
 	LockPause    time.Duration // between attempts; 0: 5 s
 
+	// Then is called when the follower stands at the copy's position, while its mark is
+	// still there; may be nil.
+	Then func(ctx context.Context) error
+
 	Progress func(Progress) // called about once a second, and at the end, never concurrently; may be nil
 	Logger   *slog.Logger   // may be nil
 
@@ -134,7 +138,7 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	p.phase("position")
-	if err := p.finish(ctx, res.Position); err != nil {
+	if err := p.finish(ctx, res.Position, c.snapshot.Past); err != nil {
 		return nil, err
 	}
 	p.phase("done")

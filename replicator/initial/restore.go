@@ -22,7 +22,7 @@ func (p *Plan) writer(ctx context.Context, session ...string) (*sql.Conn, error)
 		session = append(session, "SET SESSION sql_generate_invisible_primary_key=0", "SET SESSION sql_require_primary_key=0")
 	}
 	if err := node.Exec(ctx, c, session...); err != nil {
-		discard(c)
+		mysqlconn.Discard(c)
 		return nil, err
 	}
 	return c, nil
@@ -35,7 +35,7 @@ func (p *Plan) prepareSchemas(ctx context.Context, s *structure, reuse bool) err
 	if err != nil {
 		return err
 	}
-	defer discard(c)
+	defer mysqlconn.Discard(c)
 	has := &Plan{Leader: p.Follower} // to read the follower's structure in the same words
 	have, err := has.readStructure(ctx)
 	if err != nil {
@@ -117,7 +117,7 @@ func (p *Plan) createPrograms(ctx context.Context, s *structure, res *Result) er
 	if err != nil {
 		return err
 	}
-	defer discard(c)
+	defer mysqlconn.Discard(c)
 	var views []*object
 	for i := range s.programs {
 		o := &s.programs[i]

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/replicator/node"
 	"github.com/bellwetherdb/bellwether/replicator/tabledef"
 )
@@ -101,7 +102,7 @@ func (p *Plan) eachJob(ctx context.Context, c *captured, split func(context.Cont
 			if err != nil {
 				return err
 			}
-			defer discard(to)
+			defer mysqlconn.Discard(to)
 			for j := range jobs {
 				if err := do(ctx, c.snapshot.conns[i], to, j); err != nil {
 					return fmt.Errorf("table %s %s: %w", j.table, j.rng, err)

@@ -3,7 +3,6 @@ package initial
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/replicator/node"
 )
 
@@ -18,12 +18,13 @@ import (
 // at Position, and nothing else.
 type snapshot struct {
 	Position gtid.Set
+	Past     string // as node.Server.ResetPosition takes it
 	conns    []*sql.Conn
 }
 
 func (s *snapshot) close() {
 	for _, c := range s.conns {
-		discard(c)
+		mysqlconn.Discard(c)
 	}
 }
 
@@ -93,7 +94,7 @@ func (p *Plan) snapshotOnce(ctx context.Context, s *snapshot, underLock func(con
 		return err
 	}
 	// Closing the connection is what surely unlocks, whatever went wrong.
-	defer discard(lock)
+	defer mysqlconn.Discard(lock)
 	seconds := max(1, int(p.LockTimeout/time.Second))
 	if err := node.Exec(ctx, lock, fmt.Sprintf("SET SESSION lock_wait_timeout=%d", seconds)); err != nil {
 		return err
@@ -118,6 +119,10 @@ func (p *Plan) snapshotOnce(ctx context.Context, s *snapshot, underLock func(con
 	if err := underLock(lctx, lock); err != nil {
 		return err
 	}
+	past, err := p.Leader.Past(lctx, lock)
+	if err != nil {
+		return err
+	}
 	after, err := p.Leader.Written(lctx, lock)
 	if err != nil {
 		return err
@@ -125,7 +130,7 @@ func (p *Plan) snapshotOnce(ctx context.Context, s *snapshot, underLock func(con
 	if !before.Equal(after) {
 		return fmt.Errorf("%w: %s, then %s", errMoved, before, after)
 	}
-	s.Position = before
+	s.Position, s.Past = before, past
 	return node.Exec(lctx, lock, p.unlockWords()...)
 }
 
@@ -161,12 +166,6 @@ func (p *Plan) awaitQuiet(ctx context.Context) error {
 		return errBusy
 	}
 	return nil
-}
-
-// discard closes a connection whose session others must not get.
-func discard(c *sql.Conn) {
-	_ = c.Raw(func(any) error { return driver.ErrBadConn })
-	_ = c.Close()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

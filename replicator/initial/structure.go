@@ -111,7 +111,7 @@ func (p *Plan) readStructure(ctx context.Context) (*structure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the leader: %w", err)
 	}
-	defer discard(c)
+	defer mysqlconn.Discard(c)
 	if err := node.Exec(ctx, c, structureSession(p.Leader)...); err != nil {
 		return nil, err
 	}

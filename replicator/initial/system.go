@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/replicator/node"
 	"github.com/bellwetherdb/bellwether/replicator/tabledef"
 )
@@ -71,7 +72,7 @@ func (p *Plan) restoreSystem(ctx context.Context, system []systemTable) error {
 	if err != nil {
 		return err
 	}
-	defer discard(c)
+	defer mysqlconn.Discard(c)
 	var me string
 	if err := c.QueryRowContext(ctx, "SELECT CURRENT_USER()").Scan(&me); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/replicator/node"
 	"github.com/bellwetherdb/bellwether/replicator/tabledef"
 )
@@ -78,10 +79,7 @@ func (p *Plan) seize(ctx context.Context) (resumed bool, err error) {
 			return false, fmt.Errorf("%w: %v", ErrNotEmpty, used)
 		}
 	}
-	if err := p.Follower.ForgetReplica(ctx); err != nil {
-		return false, err
-	}
-	// Clients may not write, but we must be able to.
+	// read_only stays; super_read_only would keep us out too.
 	if err := p.Follower.SetReadOnly(ctx, false); err != nil {
 		return false, err
 	}
@@ -92,9 +90,13 @@ func (p *Plan) seize(ctx context.Context) (resumed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer discard(c)
-	return resumed, node.Exec(ctx, c, "CREATE DATABASE IF NOT EXISTS `"+tabledef.OwnSchema+"`",
-		"CREATE TABLE IF NOT EXISTS "+mark+" (started TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) ENGINE=InnoDB")
+	defer mysqlconn.Discard(c)
+	// The mark comes first: a node that suddenly follows nobody would be brought back.
+	if err := node.Exec(ctx, c, "CREATE DATABASE IF NOT EXISTS `"+tabledef.OwnSchema+"`",
+		"CREATE TABLE IF NOT EXISTS "+mark+" (started TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) ENGINE=InnoDB"); err != nil {
+		return false, err
+	}
+	return resumed, p.Follower.ForgetReplica(ctx)
 }
 
 // Incomplete reports whether a server holds half a copy, and so must not be read.
@@ -104,21 +106,26 @@ func Incomplete(ctx context.Context, s *node.Server) (bool, error) {
 }
 
 // finish sets the position, and takes the mark away last.
-func (p *Plan) finish(ctx context.Context, pos gtid.Set) error {
-	if err := p.Follower.ResetPosition(ctx, pos); err != nil {
+func (p *Plan) finish(ctx context.Context, pos gtid.Set, past string) error {
+	if err := p.Follower.ResetPosition(ctx, pos, past); err != nil {
 		return err
 	}
 	c, err := p.writer(ctx)
 	if err != nil {
 		return err
 	}
-	defer discard(c)
+	defer mysqlconn.Discard(c)
 	at, err := p.Follower.Applied(ctx, c)
 	if err != nil {
 		return err
 	}
 	if !at.Equal(pos) {
 		return errors.New("the follower stands at " + at.String() + " and not at " + pos.String() + ": something else writes there")
+	}
+	if p.Then != nil {
+		if err := p.Then(ctx); err != nil {
+			return err
+		}
 	}
 	return node.Exec(ctx, c, "DROP DATABASE `"+tabledef.OwnSchema+"`")
 }

@@ -153,6 +153,12 @@ func (s *Server) Var(ctx context.Context, name string) (string, error) {
 	return v.String, nil
 }
 
+// ReadOnly reports whether the server refuses writes of clients.
+func (s *Server) ReadOnly(ctx context.Context) (bool, error) {
+	v, err := s.Var(ctx, "read_only")
+	return v != "0" && !strings.EqualFold(v, "OFF"), err
+}
+
 // Errors of the server that callers tell apart.
 const (
 	ErrNoSuchTable     = 1146

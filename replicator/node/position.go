@@ -32,6 +32,18 @@ func (s *Server) Applied(ctx context.Context, q Querier) (gtid.Set, error) {
 	return written.Union(replicated), nil
 }
 
+// Past is MariaDB's gtid_binlog_state: up to which number of each server its transactions are
+// in the binlog. Empty on MySQL, whose sets tell that by themselves.
+func (s *Server) Past(ctx context.Context, q Querier) (past string, err error) {
+	if !s.IsMariaDB() {
+		return "", nil
+	}
+	if err := q.QueryRowContext(ctx, "SELECT @@GLOBAL.gtid_binlog_state").Scan(&past); err != nil {
+		return "", fmt.Errorf("ask %s for its past: %w", s.Name, err)
+	}
+	return past, nil
+}
+
 func (s *Server) position(ctx context.Context, q Querier, query string) (gtid.Set, error) {
 	var text string
 	if err := q.QueryRowContext(ctx, query).Scan(&text); err != nil {
@@ -61,27 +73,33 @@ func (s *Server) WaitApplied(ctx context.Context, pos gtid.Set) error {
 
 // ResetPosition makes an (otherwise stopped) server stand exactly at pos: its
 // binlog begins anew there, so that its own replication and the engine both go
-// on from pos. What was in its binlog is gone.
-func (s *Server) ResetPosition(ctx context.Context, pos gtid.Set) error {
+// on from pos. What was in its binlog is gone. past is what MariaDB's gtid_binlog_state was
+// where pos was taken; empty, where that is not known: of each domain only the last server
+// that wrote is known then, and what others have of earlier ones looks like their own once
+// this server leads.
+func (s *Server) ResetPosition(ctx context.Context, pos gtid.Set, past string) error {
 	if s.IsMariaDB() {
+		if past == "" {
+			past = pos.String()
+		}
 		// The binlog's state first: with it empty, setting gtid_slave_pos cannot conflict.
 		return Exec(ctx, s.DB,
 			"RESET MASTER",
-			fmt.Sprintf("SET GLOBAL gtid_binlog_state='%s'", pos),
+			fmt.Sprintf("SET GLOBAL gtid_binlog_state='%s'", past),
 			fmt.Sprintf("SET GLOBAL gtid_slave_pos='%s'", pos))
 	}
 	return Exec(ctx, s.DB, s.resetBinlogWord(), fmt.Sprintf("SET GLOBAL gtid_purged='%s'", pos))
 }
 
 func (s *Server) resetBinlogWord() string {
-	if s.atLeast(8, 2) {
+	if s.AtLeast(8, 2) {
 		return "RESET BINARY LOGS AND GTIDS"
 	}
 	return "RESET MASTER"
 }
 
-// atLeast reports whether the server's version is major.minor or later.
-func (s *Server) atLeast(major, minor int) bool {
+// AtLeast reports whether the server's version is major.minor or later.
+func (s *Server) AtLeast(major, minor int) bool {
 	var a, b int
 	if _, err := fmt.Sscanf(s.Version, "%d.%d", &a, &b); err != nil {
 		return false

@@ -69,7 +69,8 @@ func (s *Server) ReplicaStatus(ctx context.Context) ([]map[string]string, error)
 }
 
 // StartReplica lets the server replicate by itself from src, from where it
-// stands by GTID.
+// stands by GTID. It hears from src every second at least, and tries every second
+// to connect, for ever.
 func (s *Server) StartReplica(ctx context.Context, src Source) error {
 	_, address := mysqlconn.Network(src.Address)
 	host, port, err := net.SplitHostPort(address)
@@ -82,7 +83,8 @@ func (s *Server) StartReplica(ctx context.Context, src Source) error {
 			ssl = ", MASTER_SSL=1, MASTER_SSL_VERIFY_SERVER_CERT=0"
 		}
 		return Exec(ctx, s.DB,
-			fmt.Sprintf("CHANGE MASTER TO MASTER_HOST=%s, MASTER_PORT=%s, MASTER_USER=%s, MASTER_PASSWORD=%s, MASTER_USE_GTID=slave_pos%s",
+			fmt.Sprintf("CHANGE MASTER TO MASTER_HOST=%s, MASTER_PORT=%s, MASTER_USER=%s, MASTER_PASSWORD=%s, MASTER_USE_GTID=slave_pos,"+
+				" MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=1%s",
 				quote(host), port, quote(src.User), quote(src.Password), ssl),
 			"START SLAVE")
 	}
@@ -91,7 +93,8 @@ func (s *Server) StartReplica(ctx context.Context, src Source) error {
 		secure = "SOURCE_SSL=1"
 	}
 	return Exec(ctx, s.DB,
-		fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST=%s, SOURCE_PORT=%s, SOURCE_USER=%s, SOURCE_PASSWORD=%s, SOURCE_AUTO_POSITION=1, %s",
+		fmt.Sprintf("CHANGE REPLICATION SOURCE TO SOURCE_HOST=%s, SOURCE_PORT=%s, SOURCE_USER=%s, SOURCE_PASSWORD=%s, SOURCE_AUTO_POSITION=1,"+
+			" SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=1000000, SOURCE_HEARTBEAT_PERIOD=1, %s",
 			quote(host), port, quote(src.User), quote(src.Password), secure),
 		"START REPLICA")
 }

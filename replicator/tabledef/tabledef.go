@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/mark"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/replicator/node"
 )
@@ -43,10 +44,10 @@ func (t *Table) FullName() string {
 func (t *Table) String() string { return t.Schema + "." + t.Name }
 
 // SystemSchemas hold no data of users.
-var SystemSchemas = []string{"mysql", "information_schema", "performance_schema", "sys", OwnSchema}
+var SystemSchemas = []string{"mysql", "information_schema", "performance_schema", "sys", OwnSchema, mark.Schema}
 
 // OwnSchema is where the copy keeps its mark on a follower; never copied.
-const OwnSchema = "bellwether_copy"
+const OwnSchema = mark.CopySchema
 
 // NotSystem is a condition on a column that holds a schema's name.
 func NotSystem(column string) string {

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/replicator/node"
 	"github.com/bellwetherdb/bellwether/replicator/tabledef"
 )
@@ -97,14 +97,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer discard(leader)
+	defer mysqlconn.Discard(leader)
 	r.leader = leader
 	for _, f := range o.Followers {
 		c, err := session(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		defer discard(c)
+		defer mysqlconn.Discard(c)
 		r.followers = append(r.followers, c)
 	}
 	tables, err := tabledef.Read(ctx, o.Leader, leader)
@@ -141,15 +141,10 @@ func session(ctx context.Context, s *node.Server) (*sql.Conn, error) {
 		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 	}
 	if err := node.Exec(ctx, c, statements...); err != nil {
-		discard(c)
+		mysqlconn.Discard(c)
 		return nil, err
 	}
 	return c, nil
-}
-
-func discard(c *sql.Conn) {
-	_ = c.Raw(func(any) error { return driver.ErrBadConn })
-	_ = c.Close()
 }
 
 func (r *run) add(d ...Difference) { r.result.Differences = append(r.result.Differences, d...) }
@@ -281,7 +276,7 @@ func (r *run) inspect(ctx context.Context, t *tabledef.Table, rng tabledef.Range
 	if err != nil {
 		return nil, err
 	}
-	defer discard(own)
+	defer mysqlconn.Discard(own)
 	a, err := t.Hashes(ctx, own, t.Where(rng), "")
 	if err != nil {
 		return nil, err

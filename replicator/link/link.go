@@ -1,4 +1,4 @@
-package apply
+package link
 
 import (
 	"bufio"
@@ -13,25 +13,26 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/wire"
 )
 
-// conn is a connection on which commands are sent without waiting for answers.
+// Conn is a connection on which commands are sent without waiting for answers.
 // One goroutine sends, and one receives.
-type conn struct {
-	net net.Conn
-	r   *bufio.Reader
-	w   *bufio.Writer
+type Conn struct {
+	Net net.Conn // closing it ends whoever waits on it
+	R   *bufio.Reader
+	W   *bufio.Writer
+	ID  uint32 // the server's number of it
+
 	buf []byte // of the last packet received
-	id  uint32 // the server's number of it
 }
 
 const (
 	connCaps = wire.ClientLongPassword | wire.ClientProtocol41 | wire.ClientSecureConnection | wire.ClientPluginAuth |
 		wire.ClientPluginAuthLenencClientData | wire.ClientTransactions | wire.ClientLongFlag |
 		wire.ClientMultiStatements | wire.ClientMultiResults
-	maxAnswer = 16 << 20 // bytes of one packet that the follower sends
+	MaxAnswer = 16 << 20 // bytes of one packet that the follower sends
 )
 
-// dial connects and logs in. A refusal is a *wire.Err.
-func dial(ctx context.Context, cfg mysqlconn.Config) (*conn, error) {
+// Dial connects and logs in. A refusal is a *wire.Err.
+func Dial(ctx context.Context, cfg mysqlconn.Config) (*Conn, error) {
 	timeout := cfg.ConnectTimeout
 	if timeout == 0 {
 		timeout = 5 * time.Second
@@ -45,28 +46,28 @@ func dial(ctx context.Context, cfg mysqlconn.Config) (*conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
 	_ = nc.SetDeadline(time.Now().Add(timeout))
-	c := &conn{net: nc}
+	c := &Conn{Net: nc}
 	if err := c.logIn(ctx, cfg, network, address); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("log in at %s: %w", address, err)
 	}
-	_ = c.net.SetDeadline(time.Time{})
+	_ = c.Net.SetDeadline(time.Time{})
 	return c, nil
 }
 
-func (c *conn) logIn(ctx context.Context, cfg mysqlconn.Config, network, address string) error {
-	payload, seq, err := wire.ReadPacket(c.net, nil, maxAnswer)
+func (c *Conn) logIn(ctx context.Context, cfg mysqlconn.Config, network, address string) error {
+	payload, seq, err := wire.ReadPacket(c.Net, nil, MaxAnswer)
 	if err != nil {
 		return err
 	}
 	if len(payload) > 0 && payload[0] == wire.HeaderErr {
-		return decodeErr(payload)
+		return DecodeErr(payload)
 	}
 	var g wire.Greeting
 	if err := wire.DecodeGreeting(payload, &g); err != nil {
 		return err
 	}
-	c.id = g.ThreadID
+	c.ID = g.ThreadID
 	seq++
 	if network == "tcp" {
 		if seq, err = c.encrypt(ctx, cfg.TLS, address, &g, seq); err != nil {
@@ -83,17 +84,17 @@ func (c *conn) logIn(ctx context.Context, cfg mysqlconn.Config, network, address
 	resp := wire.HandshakeResponse{
 		Caps: caps, MaxPacket: 1 << 30, Collation: byte(wire.CollationUTF8MB4GeneralCI), User: cfg.User, Auth: auth, Plugin: plugin,
 	}
-	if _, err := c.net.Write(wire.AppendHandshakeResponse(nil, seq, &resp)); err != nil {
+	if _, err := c.Net.Write(wire.AppendHandshakeResponse(nil, seq, &resp)); err != nil {
 		return err
 	}
 	if err := c.authenticate(cfg.Password, salt, network == "unix"); err != nil {
 		return err
 	}
-	c.r, c.w = bufio.NewReaderSize(c.net, 16<<10), bufio.NewWriterSize(c.net, 256<<10)
+	c.R, c.W = bufio.NewReaderSize(c.Net, 16<<10), bufio.NewWriterSize(c.Net, 256<<10)
 	return nil
 }
 
-func (c *conn) encrypt(ctx context.Context, mode mysqlconn.TLS, address string, g *wire.Greeting, seq byte) (byte, error) {
+func (c *Conn) encrypt(ctx context.Context, mode mysqlconn.TLS, address string, g *wire.Greeting, seq byte) (byte, error) {
 	config, err := mode.Config(address)
 	if err != nil || config == nil {
 		return seq, err
@@ -105,18 +106,18 @@ func (c *conn) encrypt(ctx context.Context, mode mysqlconn.TLS, address string, 
 		return seq, errors.New("the server does not offer TLS")
 	}
 	req := wire.SSLRequest{Caps: connCaps & g.Caps, MaxPacket: 1 << 30, Collation: byte(wire.CollationUTF8MB4GeneralCI)}
-	if _, err := c.net.Write(wire.AppendSSLRequest(nil, seq, &req)); err != nil {
+	if _, err := c.Net.Write(wire.AppendSSLRequest(nil, seq, &req)); err != nil {
 		return seq, err
 	}
-	t := tls.Client(c.net, config)
+	t := tls.Client(c.Net, config)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return seq, err
 	}
-	c.net = t
+	c.Net = t
 	return seq + 1, nil
 }
 
-func (c *conn) scramble(plugin, password string, salt []byte) ([]byte, error) {
+func (c *Conn) scramble(plugin, password string, salt []byte) ([]byte, error) {
 	switch plugin {
 	case wire.PluginNative:
 		return wire.NativeScramble(password, salt), nil
@@ -130,12 +131,12 @@ func (c *conn) scramble(plugin, password string, salt []byte) ([]byte, error) {
 
 // authenticate answers until the server says OK. On a safe channel (TLS, a unix
 // socket) caching_sha2_password's full form sends the password itself.
-func (c *conn) authenticate(password string, salt []byte, safe bool) error {
-	if _, isTLS := c.net.(*tls.Conn); isTLS {
+func (c *Conn) authenticate(password string, salt []byte, safe bool) error {
+	if _, isTLS := c.Net.(*tls.Conn); isTLS {
 		safe = true
 	}
 	for {
-		payload, seq, err := wire.ReadPacket(c.net, nil, maxAnswer)
+		payload, seq, err := wire.ReadPacket(c.Net, nil, MaxAnswer)
 		if err != nil {
 			return err
 		}
@@ -147,7 +148,7 @@ func (c *conn) authenticate(password string, salt []byte, safe bool) error {
 		case wire.HeaderOK:
 			return nil
 		case wire.HeaderErr:
-			return decodeErr(payload)
+			return DecodeErr(payload)
 		case wire.HeaderEOF:
 			var sw wire.AuthSwitchRequest
 			if err := wire.DecodeAuthSwitchRequest(payload, &sw); err != nil {
@@ -177,24 +178,24 @@ func (c *conn) authenticate(password string, salt []byte, safe bool) error {
 		default:
 			return wire.ErrMalformed
 		}
-		if _, err := wire.WritePacket(c.net, answer, seq+1); err != nil {
+		if _, err := wire.WritePacket(c.Net, answer, seq+1); err != nil {
 			return err
 		}
 	}
 }
 
-// send buffers a COM_QUERY; flush sends what is buffered.
-func (c *conn) send(text []byte) error {
+// Send buffers a COM_QUERY; W.Flush sends what is buffered.
+func (c *Conn) Send(text []byte) error {
 	payload := make([]byte, 0, len(text)+1)
 	payload = append(append(payload, byte(wire.ComQuery)), text...)
-	_, err := wire.WritePacket(c.w, payload, 0)
+	_, err := wire.WritePacket(c.W, payload, 0)
 	return err
 }
 
-// receive reads the answers of a command of n statements, or those up to the
+// Receive reads the answers of a command of n statements, or those up to the
 // first that failed, whose error it returns as *wire.Err. They are counted:
 // what follows BINLOG is sent without SERVER_MORE_RESULTS before it.
-func (c *conn) receive(n int) error {
+func (c *Conn) Receive(n int) error {
 	for range n {
 		if err := c.receiveOne(); err != nil {
 			return err
@@ -204,9 +205,9 @@ func (c *conn) receive(n int) error {
 }
 
 // receiveOne reads an OK, or a result set, which it throws away.
-func (c *conn) receiveOne() error {
+func (c *Conn) receiveOne() error {
 	for ends := 0; ; {
-		payload, _, err := wire.ReadPacket(c.r, c.buf, maxAnswer)
+		payload, _, err := wire.ReadPacket(c.R, c.buf, MaxAnswer)
 		if err != nil {
 			return err
 		}
@@ -215,7 +216,7 @@ func (c *conn) receiveOne() error {
 		case len(payload) == 0:
 			return wire.ErrMalformed
 		case payload[0] == wire.HeaderErr:
-			return decodeErr(payload)
+			return DecodeErr(payload)
 		case payload[0] == wire.HeaderOK && ends == 0:
 			return nil
 		case payload[0] == wire.HeaderEOF && len(payload) < 9:
@@ -229,18 +230,19 @@ func (c *conn) receiveOne() error {
 	}
 }
 
-// exec runs one command of n statements.
-func (c *conn) exec(text string, n int) error {
-	if err := c.send([]byte(text)); err != nil {
+// Exec runs one command of n statements.
+func (c *Conn) Exec(text string, n int) error {
+	if err := c.Send([]byte(text)); err != nil {
 		return err
 	}
-	if err := c.w.Flush(); err != nil {
+	if err := c.W.Flush(); err != nil {
 		return err
 	}
-	return c.receive(n)
+	return c.Receive(n)
 }
 
-func decodeErr(payload []byte) error {
+// DecodeErr is the error in an ERR packet, as *wire.Err.
+func DecodeErr(payload []byte) error {
 	e := new(wire.Err)
 	if err := wire.DecodeErr(payload, e); err != nil {
 		return err
