@@ -483,6 +483,7 @@ func (s *session) changeUser(ctx context.Context, req *request) error {
 	s.counted = ""
 	s.collationOf(&cu)
 	s.forgetState()
+	s.begun = false
 	s.state.schema = cu.Schema
 	if s.caps.Has(wire.ClientConnectAttrs) {
 		s.attrs = append(s.attrs[:0], cu.Attrs...)

@@ -30,6 +30,7 @@ type backend struct {
 	address  string // of the node: its name may come to mean another server
 	load     *topology.Load
 	key      poolKey
+	pool     *pool // that counts it; nil before it was given to a session
 	caps     wire.Capability
 	threadID uint32
 	follower bool // session is read-only, see promise P2
@@ -37,23 +38,29 @@ type backend struct {
 	login  []byte // the OK payload that ended the login: what a new client is told
 	status uint16 // last server status
 
-	schema  string // current default schema
-	applied uint64 // version of the session state that this connection has, see sessionState
-	dirty   bool   // something ran that may have left state behind: reset before reuse
-	read    bool   // on a follower: the session that holds it has read here
-	broken  bool   // never to be reused
+	schema string  // current default schema
+	vars   *varSet // the session variables that were set here since the login or the last reset
+	// baseAutocommit is whether a session begins with autocommit.
+	baseAutocommit bool
+
+	lastID   uint64 // what LAST_INSERT_ID() answers here, where inherit is nil
+	unsureID bool   // lastID is not certain, and nobody wants to know
+	dirty    bool   // something ran that may have left state behind: reset before reuse
+	unclean  bool   // shared: there is, or may be, what no difference brings away
+	spoilt   bool   // there is what no reset brings away
+	broken   bool   // never to be reused
+	owes     bool   // shared: it is to tell yet that a statement was prepared, see settleChange
+	single   bool   // for no other session than the one that has it
+
+	lease   lease
+	inherit *inherit // what its last session wants to know when it is taken; nil: nothing
 
 	charsets string // brings back what the login chose, see loginCharsets; empty before that is known
 	born     time.Time
+	jitter   float64   // what its lifetime is shortened by, see expired
 	idle     time.Time // when it was last put into the pool
 
-	prepared map[uint32]preparedHere // by the client's statement id
-}
-
-// preparedHere is a prepared statement as one backend connection knows it.
-type preparedHere struct {
-	id    uint32 // the server's
-	types uint64 // version of the parameter types that this connection was told
+	prepared preparedCache
 }
 
 func (b *backend) close() {
@@ -238,10 +245,10 @@ func (b *backend) setUp(mariadb bool) error {
 // MariaDB before 11.1 knows only the older name of the variable.
 func (b *backend) setUpSQL(mariadb bool) string {
 	switch {
-	case !b.follower && mariadb:
-		return trackMariaDB
+	case !b.follower && b.key.shared:
+		return track(mariadb) + trackChange
 	case !b.follower:
-		return trackMySQL
+		return track(mariadb)
 	case mariadb:
 		return "SET SESSION tx_read_only=1"
 	default:
@@ -249,31 +256,46 @@ func (b *backend) setUpSQL(mariadb bool) string {
 	}
 }
 
-// What the home connection is to tell: all changed variables, the schema, and the
-// GTIDs of its own writes, which MariaDB has in a variable.
-const (
-	trackMariaDB = "SET SESSION session_track_system_variables='*',session_track_schema=1"
-	trackMySQL   = "SET SESSION session_track_system_variables='*',session_track_schema=1,session_track_gtids=OWN_GTID"
-)
+// track is what the home connection is to tell: all changed variables, the schema,
+// and the GTIDs of its own writes, which MariaDB has in a variable.
+func track(mariadb bool) string {
+	const both = "SET SESSION session_track_system_variables='*',session_track_schema=1"
+	if mariadb {
+		return both
+	}
+	return both + ",session_track_gtids=OWN_GTID"
+}
+
+// trackChange makes the server tell that anything of the session changed, user
+// variables and temporary tables included, though not what.
+const trackChange = ",session_track_state_change=1"
 
 // reset forgets everything that the last user of the session did, in one round
 // trip: COM_RESET_CONNECTION and the set-up are sent together.
 func (b *backend) reset(mariadb bool) error {
-	pkt := appendCommand(nil, wire.ComResetConnection, b.caps, "")
-	pkt = appendCommand(pkt, wire.ComQuery, b.caps, b.setUpSQL(mariadb)+b.charsets)
-	if _, err := b.conn.Write(pkt); err != nil {
+	if _, err := b.conn.Write(b.appendReset(nil, mariadb)); err != nil {
 		b.broken = true
 		return err
 	}
+	return b.readReset()
+}
+
+// appendReset appends the commands of a reset, which readReset reads the answers of.
+func (b *backend) appendReset(dst []byte, mariadb bool) []byte {
+	dst = appendCommand(dst, wire.ComResetConnection, b.caps, "")
+	return appendCommand(dst, wire.ComQuery, b.caps, b.setUpSQL(mariadb)+b.charsets)
+}
+
+func (b *backend) readReset() error {
 	for range 2 {
 		if _, err := b.readOK(); err != nil {
 			b.broken = true // whatever it was, the state is not known
 			return err
 		}
 	}
-	b.prepared = nil
-	b.dirty = false
-	b.applied = 0
+	b.prepared.forget()
+	b.dirty, b.unclean = false, false
+	b.vars, b.lastID, b.unsureID, b.inherit = nil, 0, false, nil
 	return nil
 }
 
@@ -314,7 +336,7 @@ func dial(ctx context.Context, spec *dialSpec) (*backend, *wire.Greeting, error)
 	conn = newFastConn(conn)
 	b := &backend{
 		conn: conn, node: spec.node.Name, address: spec.node.Address, load: spec.node.Load,
-		schema: spec.schema, born: time.Now(),
+		schema: spec.schema, born: time.Now(), jitter: newJitter(),
 	}
 	b.load.Connections.Add(1)
 	if sc, ok := raw.(syscall.Conn); ok {

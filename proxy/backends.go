@@ -15,59 +15,143 @@ var (
 	errNoLeader   = errors.New("no leader is available")
 	errLeaderLeft = errors.New("the leader was lost, or is another node now")
 	errStateUnfit = errors.New("the session's state cannot be brought to this follower")
+	errRestarted  = errors.New("the follower may have started anew since the session read from it")
 )
 
 // key is what a connection to node for this session must match.
 func (s *session) key(node *topology.Node, follower bool) poolKey {
 	k := poolKey{
 		node: node.Name, address: node.Address, follower: follower, user: s.user, secret: s.secret, schema: s.state.schema,
-		caps: s.caps, collation: s.collation, attrs: string(s.attrs),
+		caps: s.caps, collation: s.collation, attrs: string(s.attrs), shared: s.shares(),
 	}
-	if s.srv.settings.Load().SendProxy != 0 {
+	sends := s.srv.settings.Load().SendProxy != 0
+	if k.shared {
+		k.schema, k.attrs = sharedSchema(k.schema), sharedAttrs(s.attrs)
+	}
+	switch {
+	case sends && k.shared:
+		k.from = s.addr.Addr().String()
+	case sends:
 		k.from = s.addr.String()
 	}
 	return k
 }
 
+// sharedSchema is what of the default schema the users of a shared connection must
+// have in common: whether there is one.
+func sharedSchema(schema string) string {
+	if schema == "" {
+		return ""
+	}
+	return "*"
+}
+
+// sharedAttrs are the connection attributes that the users of a shared connection must have
+// in common: all but those that number a process or a thread, which are those of the client
+// that it was made for. None where they are not well-formed.
+func sharedAttrs(attrs []byte) string {
+	out := make([]byte, 0, len(attrs))
+	for rest := attrs; len(rest) > 0; {
+		name, n := wire.LenencString(rest)
+		if n == 0 {
+			return ""
+		}
+		value, m := wire.LenencString(rest[n:])
+		if m == 0 {
+			return ""
+		}
+		switch string(name) {
+		case "_pid", "_thread", "_thread_id":
+		default:
+			out = wire.AppendLenencString(wire.AppendLenencString(out, name), value)
+		}
+		rest = rest[n+m:]
+	}
+	return string(out)
+}
+
+// wish is what the session wants of the pool of a node.
+func (s *session) wish(node *topology.Node, follower bool) *wish {
+	return &wish{
+		who: s, key: s.key(node, follower), own: !s.srv.shares() || s.account.PasswordExpired,
+		schema: s.state.schema, vars: s.state.current(!follower), onWait: s.onWait,
+	}
+}
+
+// onWait is called before the session waits for a connection: others may have those
+// that it does not use meanwhile, and nothing of it is under way on the leader.
+func (s *session) onWait() {
+	s.rest()
+	if s.home == nil {
+		s.working.Store(false)
+	}
+}
+
 // connect takes a connection from the pool or makes one.
 func (s *session) connect(ctx context.Context, node *topology.Node, follower bool) (*backend, error) {
 	p := s.srv.pools.of(node.Name)
-	key := s.key(node, follower)
-	share := s.srv.cfg.Server().InitConnect == "" && !s.account.PasswordExpired
-	if share {
-		if b := p.take(&key, time.Now()); b != nil {
+	w := s.wish(node, follower)
+	for {
+		b, err := p.acquire(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		if b != nil {
 			s.srv.metrics.poolHits.Add(1)
 			return b, nil
 		}
+		b, err = s.make(ctx, node, w)
+		if err == nil {
+			p.made(b, s)
+			return b, nil
+		}
+		p.made(nil, s)
+		// The server lets nobody in: one of those that are there has to do.
+		if !w.key.shared || w.noDial || !crowded(err) || !p.any() {
+			return nil, err
+		}
+		s.logger().Info("a node lets no more connections in; waiting for one that there is", "node", node.Name, "err", err)
+		w.noDial = true
 	}
-	if err := p.reserve(ctx); err != nil {
-		return nil, err
-	}
+}
+
+// crowded says whether a server refused a login for the number of connections.
+func crowded(err error) bool {
+	e, ok := errors.AsType[*wire.Err](err)
+	return ok && (e.Code == wire.ErConCount || e.Code == erTooManyUserConnections || e.Code == erUserLimitReached)
+}
+
+// make logs in to a node and brings the session there to what it must be.
+func (s *session) make(ctx context.Context, node *topology.Node, w *wish) (*backend, error) {
 	set := s.srv.settings.Load()
-	b, greeting, err := dial(ctx, s.dialSpec(set, node))
+	spec := s.dialSpec(set, node)
+	b, greeting, err := dial(ctx, spec)
 	if err != nil {
-		p.release()
 		return nil, err
 	}
 	s.srv.metrics.dials.Add(1)
 	s.srv.offers.learn(node.Name, greeting)
-	b.key, b.follower = key, follower
-	b.dirty = !share
+	b.key, b.follower = w.key, w.key.follower
+	b.dirty = w.own
+	b.baseAutocommit = wire.Status(b.status).Has(wire.StatusAutocommit)
 	_ = b.conn.SetDeadline(time.Now().Add(set.ConnectTimeout))
 	if err := s.sameAccount(b); err != nil {
 		b.broken = true
-		p.discard(b)
+		b.quit()
 		return nil, err
 	}
-	switch err := b.learnCharsets(&p.charsets, s.collation, s.mariadb()); {
-	case mustChange(err) && !follower: // until then only that is allowed
+	switch err := b.learnCharsets(&s.srv.pools.of(node.Name).charsets, s.collation, s.mariadb()); {
+	case mustChange(err) && !b.follower: // until then only that is allowed
 		b.dirty, s.retrack = true, true
 	case err != nil:
 		b.broken = true
-		p.discard(b)
+		b.quit()
 		return nil, fmt.Errorf("set up a session on %s: %w", node.Name, err)
 	}
 	_ = b.conn.SetDeadline(time.Time{})
+	if set.Pool.MinIdle > 0 && !s.srv.cfg.Accounts().Several(s.user) {
+		s.srv.recipes.remember(b.key, spec, s.mariadb())
+	}
 	return b, nil
 }
 
@@ -120,36 +204,90 @@ const clientOnly = wire.ClientSSL | wire.ClientCompress | wire.ClientZstdCompres
 // is no longer the leader is given up, for writing there could not be undone;
 // what the session has left on it is brought to the new one, and where that cannot
 // be, errLeaderLeft says that it is gone. While the leader changes by plan it waits.
+// A leader that cannot be connected to may be dead, and another one lead soon: that is
+// waited for, up to the pool's wait.
 func (s *session) homeConn(ctx context.Context) (*backend, error) {
-	if err := s.enterLeader(ctx); err != nil {
-		return nil, err
+	b, err := s.tryHome(ctx)
+	for deadline := (time.Time{}); unreached(err) && ctx.Err() == nil; b, err = s.tryHome(ctx) {
+		if deadline.IsZero() {
+			deadline = time.Now().Add(s.srv.settings.Load().Pool.Wait)
+		}
+		s.leaveLeader()
+		if !s.awaitChange(ctx, deadline) {
+			return nil, err
+		}
 	}
-	if s.home != nil && s.homeStands() {
-		return s.home, nil
+	if err == nil && s.needsID && s.insertID.lost {
+		return nil, errInsertID
 	}
-	leader, err := s.awaitLeader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if b := s.home; b != nil {
-		if b.at(leader) && b.alive() == nil {
+	return b, err
+}
+
+// tryHome is one attempt of homeConn.
+func (s *session) tryHome(ctx context.Context) (*backend, error) {
+	for {
+		if err := s.enterLeader(ctx); err != nil {
+			return nil, err
+		}
+		s.claimHome()
+		if s.home != nil && s.homeStands() {
+			return s.home, nil
+		}
+		leader, err := s.awaitLeader(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if b := s.home; b != nil {
+			if b.at(leader) && b.alive() == nil {
+				return b, nil
+			}
+			if err := s.leaveHome(b); err != nil {
+				return nil, err
+			}
+		}
+		b, err := s.homeAt(ctx, leader)
+		if err != nil {
+			return nil, err
+		}
+		s.home = b
+		s.homeID.Store(b.threadID)
+		s.homeNow.Store(b)
+		if s.working.Load() { // else it waited in a queue, and the leader may be another now
 			return b, nil
 		}
-		tied := b.dirty && (s.tied() || !s.keepInsertID(b))
-		s.dropHome()
-		if tied {
-			return nil, errLeaderLeft
+	}
+}
+
+// homeAt makes a home connection on the leader, with what the session had on its last.
+func (s *session) homeAt(ctx context.Context, leader *topology.Node) (*backend, error) {
+	for again := range 3 {
+		b, err := s.connect(ctx, leader, false)
+		if err != nil {
+			return nil, err
 		}
-		s.moved = true
+		want := &luggage{
+			schema: s.state.schema, vars: s.state.current(true), home: true,
+			autocommit: s.view.Autocommit, lastID: s.insertID.id, clean: s.wantClean,
+		}
+		if !s.begun { // the server decides what the session begins with
+			want.autocommit = b.baseAutocommit
+		}
+		s.busy.Store(b)
+		err = b.bring(want, s.mariadb())
+		if err == nil && b.born.Before(s.lostAt) {
+			_, err = b.command(wire.ComPing, "")
+		}
+		s.busy.Store(nil)
+		if err == nil {
+			return b, nil
+		}
+		reused := time.Since(b.born) > time.Second
+		s.srv.pools.of(b.node).discard(b)
+		if _, refused := errors.AsType[*wire.Err](err); refused || again == 2 || !reused {
+			return nil, fmt.Errorf("bring the session to %s: %w", b.node, err)
+		}
 	}
-	b, err := s.homeAt(ctx, leader, s.moved)
-	if err != nil {
-		return nil, err
-	}
-	s.home, s.moved = b, false
-	s.homeID.Store(b.threadID)
-	s.homeNow.Store(b)
-	return b, nil
+	return nil, errNoLeader
 }
 
 // homeStands says whether the home connection may be used without waiting. With
@@ -171,6 +309,7 @@ func (s *session) dropHome() {
 		s.homeID.Store(0)
 		s.homeNow.Store(nil)
 		s.forgetLast(b)
+		b.inherit = nil
 		b.broken = true
 		s.srv.pools.of(b.node).discard(b)
 	}
@@ -202,6 +341,7 @@ func (s *session) awaitLeader(ctx context.Context) (*topology.Node, error) {
 // followerConn returns a connection to that follower which has the session's
 // state. The one to another follower, if any, goes back to the pool.
 func (s *session) followerConn(ctx context.Context, node *topology.Node) (*backend, error) {
+	s.claimFollower()
 	if s.follower != nil && !s.follower.at(node) {
 		s.releaseFollower()
 	}
@@ -211,9 +351,12 @@ func (s *session) followerConn(ctx context.Context, node *topology.Node) (*backe
 			return nil, err
 		}
 		s.follower = b
+		if !s.settleAt(b) {
+			return nil, errRestarted
+		}
 	}
 	b := s.follower
-	if b.applied == s.state.version && b.schema == s.state.schema {
+	if b.vars.equal(s.state.current(false)) && b.schema == s.state.schema && !b.unclean {
 		return b, nil
 	}
 	if err := s.bringUp(b); err != nil {
@@ -230,27 +373,14 @@ func (s *session) bringUp(b *backend) error {
 	}
 	s.busy.Store(b)
 	defer s.busy.Store(nil)
-	var err error
-	if b.schema != s.state.schema {
-		if s.state.schema == "" {
-			return errStateUnfit // a schema can be changed, not left
-		}
-		b.dirty = true
-		if _, err = b.command(wire.ComInitDB, s.state.schema); err == nil {
-			b.schema = s.state.schema
-		}
-	}
-	if sql := s.state.since(b.applied); err == nil && sql != "" {
-		b.dirty = true
-		if _, err = b.command(wire.ComQuery, sql); readOnlyVariable(err) {
-			err = s.bringUpSingly(b)
-		}
+	err := b.bring(&luggage{schema: s.state.schema, vars: s.state.current(false)}, s.mariadb())
+	if readOnlyVariable(err) {
+		err = s.bringUpSingly(b)
 	}
 	var refused *wire.Err
 	switch {
-	case err == nil:
-		b.applied = s.state.version
-		return nil
+	case err == nil, errors.Is(err, errStateUnfit):
+		return err
 	case errors.As(err, &refused):
 		s.unfit, s.unfitAt = b.node, s.state.version
 		s.logger().Warn("session state cannot be brought to a follower; it serves none of this session's reads",
@@ -272,54 +402,51 @@ func readOnlyVariable(err error) bool {
 // bringUpSingly sets the variables one by one, and forgets those that cannot be
 // set: no client can have set them either.
 func (s *session) bringUpSingly(b *backend) error {
-	for _, name := range s.state.names(b.applied) {
-		_, err := b.command(wire.ComQuery, s.state.only(name))
+	for _, x := range s.state.current(false).list {
+		_, err := b.command(wire.ComQuery, assignments([]variable{x}))
 		switch {
 		case readOnlyVariable(err):
-			s.state.drop(name)
+			s.state.drop(x.name)
 		case err != nil:
 			return err
 		}
 	}
+	b.vars, b.unclean = s.state.current(false), false
 	return nil
 }
 
-// releaseFollower gives the follower connection back to the pool.
+// releaseFollower gives the follower connection back to the pool, and leaves the follower.
 func (s *session) releaseFollower() {
+	s.claimFollower()
 	if b := s.follower; b != nil {
-		s.left(b)
+		s.follower = nil
 		s.giveBack(b)
+		s.forgetLast(b)
 	}
-}
-
-// left ends a session's stay on its follower: what it may have read there it must
-// find wherever it reads next.
-func (s *session) left(b *backend) {
-	s.follower = nil
-	s.forgetLast(b)
-	if b.read {
-		b.read = false
-		s.floor.read(time.Now())
-	}
+	s.leavePlace()
 }
 
 // dropFollower closes a follower connection that is of no more use.
 func (s *session) dropFollower() {
 	if b := s.follower; b != nil {
-		s.left(b)
+		s.follower = nil
+		s.forgetLast(b)
 		b.broken = true
 		s.srv.pools.of(b.node).discard(b)
 	}
+	s.leavePlace()
 }
 
 // releaseHome gives the home connection back to the pool.
 func (s *session) releaseHome() {
+	s.claimHome()
 	if b := s.home; b != nil {
-		s.home = nil
 		s.homeID.Store(0)
 		s.homeNow.Store(nil)
-		s.forgetLast(b)
+		b.inherit = nil // nobody asks any more
 		s.giveBack(b)
+		s.home = nil
+		s.forgetLast(b)
 	}
 }
 
@@ -342,11 +469,18 @@ func (s *session) giveBack(b *backend) {
 		p.discard(b)
 		return
 	}
-	if s.srv.unsettled(b) || (s.role && !b.follower) {
+	if s.srv.unsettled(b) || b.spoilt || (s.role && !b.follower) {
 		p.discard(b)
 		return
 	}
-	if b.dirty || len(b.prepared) > 0 {
+	if b.key.shared && (b.follower || s.leavable()) {
+		// The next session brings its own, by difference.
+		s.pack(b, !b.follower)
+		b.unclean = b.unclean || s.last == b && s.about.kept
+		p.put(b, time.Now())
+		return
+	}
+	if b.dirty || len(b.prepared.by) > 0 {
 		_ = b.conn.SetDeadline(time.Now().Add(s.srv.settings.Load().ConnectTimeout))
 		if err := b.reset(s.mariadb()); err != nil {
 			p.discard(b)
@@ -355,5 +489,8 @@ func (s *session) giveBack(b *backend) {
 		_ = b.conn.SetDeadline(time.Time{})
 	}
 	b.key.schema = b.schema
+	if b.key.shared {
+		b.key.schema = sharedSchema(b.schema)
+	}
 	p.put(b, time.Now())
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/accounts"
+	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/router"
 )
@@ -26,8 +27,19 @@ type Config struct {
 	Routines func() *router.Catalog
 	// Server returns what clients are told about the server.
 	Server func() ServerInfo
+	// Positions asks the leader for what it has now.
+	Positions Positions
 
 	Settings Settings
+}
+
+// Positions asks the leader for what it has now.
+type Positions interface {
+	// LeaderPosition is an upper bound of what can be seen on the leader, asked for
+	// after the call began.
+	LeaderPosition(ctx context.Context) (gtid.Set, error)
+	// LeaderHolds says whether the leader has all of the set in its past.
+	LeaderHolds(ctx context.Context, set gtid.Set) (bool, error)
 }
 
 // ServerInfo is what the leader says of itself.
@@ -46,9 +58,13 @@ type Settings struct {
 	// Probe is Bellwether's own account, used to learn what the nodes offer and to kill statements.
 	Probe User
 
-	// Eventual gives up the session guarantees: reads may be older than the
-	// session's own writes and than its earlier reads.
-	Eventual bool
+	// CausalWait bounds how long a read waits for a follower to have what its session
+	// must see, before it runs on the leader; 0: not at all.
+	CausalWait time.Duration
+	// MaxLeaderReads bounds the reads that run on the leader at a time only because no
+	// follower could serve them; 0: no limit. RedirectWait is how long one more waits.
+	MaxLeaderReads int
+	RedirectWait   time.Duration
 
 	MaxConnections               int // 0: no limit
 	MaxConnectionsPerUser        int // 0: no limit
@@ -94,7 +110,10 @@ const (
 
 // PoolSettings bounds the backend connections.
 type PoolSettings struct {
+	Share       bool          // sessions share connections while they live, see docs/pooling.md
+	MaxPrepared int           // prepared statements kept on a shared connection
 	MaxIdle     int           // idle connections kept per node
+	MinIdle     int           // idle connections per node that are made ahead, see warm
 	IdleTimeout time.Duration // an idle connection is closed after this
 	MaxLifetime time.Duration // a connection older than this is not used again
 	MaxPerNode  int           // open connections per node; 0: no limit
@@ -105,5 +124,14 @@ type PoolSettings struct {
 // no server behind it.
 const erConnHost = 2003
 
+// erTooManyUserConnections is ER_TOO_MANY_USER_CONNECTIONS: of one user.
+const erTooManyUserConnections = 1203
+
+// erUserLimitReached is ER_USER_LIMIT_REACHED: max_user_connections of an account and the like.
+const erUserLimitReached = 1226
+
 // erIncorrectGlobalLocalVar is ER_INCORRECT_GLOBAL_LOCAL_VAR: the variable is read-only.
 const erIncorrectGlobalLocalVar = 1238
+
+// erLocalVariable is ER_LOCAL_VARIABLE.
+const erLocalVariable = 1228

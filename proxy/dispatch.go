@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 	"github.com/bellwetherdb/bellwether/router"
@@ -18,6 +17,7 @@ import (
 func (s *session) dispatch(ctx context.Context, req *request) error {
 	payload := req.payload()
 	cmd := wire.Command(payload[0])
+	s.stateBefore = s.state.version
 	switch cmd {
 	case wire.ComQuery:
 		return s.query(ctx, req)
@@ -32,7 +32,7 @@ func (s *session) dispatch(ctx context.Context, req *request) error {
 	case wire.ComQuit:
 		return errClientEnd
 	case wire.ComPing:
-		if s.home == nil {
+		if s.home == nil || s.homeOffered {
 			s.in.consume(len(req.bytes))
 			return s.ok()
 		}
@@ -57,52 +57,52 @@ func (s *session) dispatch(ctx context.Context, req *request) error {
 	}
 }
 
-// skip drops a command that nobody gets.
-func (s *session) skip(req *request) error {
-	switch {
-	case req.own:
-		return nil
-	case req.whole:
-		s.in.consume(len(req.bytes))
-		return nil
-	}
-	return s.in.passOn(s.conn, nowhere{}, req, 0)
-}
-
-// nowhere is a writer that drops everything.
-type nowhere struct{}
-
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-
 // toHome runs a command on the home connection, whatever it is.
 func (s *session) toHome(ctx context.Context, cmd wire.Command, req *request) error {
-	_, err := s.runHome(ctx, cmd, req, true)
+	if cmd == wire.ComSetOption || cmd == wire.ComRegisterSlave {
+		s.nailed = true
+	}
+	f := fateUnknown
+	switch cmd {
+	case wire.ComPing, wire.ComFieldList, wire.ComStatistics, wire.ComProcessInfo:
+		f = fateNothing
+	}
+	_, err := s.runHome(ctx, cmd, req, true, f)
+	if s.home != nil && cmd == wire.ComSetOption {
+		s.home.spoilt = true // no reset brings that back
+	}
+	s.forgetLastAnswer()
 	return err
 }
 
-// runHome runs a command on the home connection and relays the answer.
-func (s *session) runHome(ctx context.Context, cmd wire.Command, req *request, dirty bool) (answer, error) {
-	b, err := s.homeConn(ctx)
-	if err != nil {
-		if err := s.skip(req); err != nil {
-			return answer{}, err
+// runHome runs a command on the home connection and relays the answer. What only
+// reads, by f, runs once more where the leader was lost.
+func (s *session) runHome(ctx context.Context, cmd wire.Command, req *request, dirty bool, f fate) (answer, error) {
+	for tried := false; ; tried = true {
+		b, err := s.homeConn(ctx)
+		if err != nil {
+			return s.notRun(req, err)
 		}
-		return answer{}, s.explain(err)
-	}
-	if dirty {
-		b.dirty = true
-	}
-	s.begin(b)
-	a, err := s.exchange(b, cmd, req)
-	s.done(b)
-	s.answered()
-	if err != nil {
-		if be, ok := errors.AsType[*backendError](err); ok {
-			return a, s.lostHome(be, a.forwarded)
+		if dirty {
+			b.dirty = true
 		}
-		return a, err
+		s.begin(b)
+		a, err := s.exchange(b, cmd, req)
+		s.done(b)
+		be, lost := errors.AsType[*backendError](err)
+		if lost && !tried && s.again(req, &a, f) {
+			s.retryHome(be)
+			continue
+		}
+		s.answered()
+		switch {
+		case lost:
+			return a, s.lostHome(be, &a, f)
+		case err != nil:
+			return a, err
+		}
+		return a, s.after(b, &a)
 	}
-	return a, s.after(b, &a)
 }
 
 // begin marks a backend connection as executing for this session, done as idle.
@@ -128,6 +128,9 @@ func (s *session) exchange(b *backend, cmd wire.Command, req *request) (answer, 
 	}
 	if _, err := b.conn.Write(req.bytes); err != nil {
 		b.broken = true
+		if err := s.skip(req); err != nil { // what follows is not a command
+			return answer{}, err
+		}
 		return answer{}, &backendError{err}
 	}
 	if err := s.in.passOn(s.conn, b.conn, req, s.srv.settings.Load().MaxPacket); err != nil {
@@ -137,48 +140,12 @@ func (s *session) exchange(b *backend, cmd wire.Command, req *request) (answer, 
 	return s.relay(b, cmd, nil)
 }
 
-// lostHome ends a session whose home connection failed while it was at work: its
-// state is gone, and what became of the statement is not known.
-//
-// The client is told where its packets are still in order: not in the middle of
-// an answer, which only the end of the connection can end.
-func (s *session) lostHome(cause error, midAnswer bool) error {
-	s.dropHome()
-	if !s.killed.Load() && !midAnswer {
-		_ = s.fail(wire.ErServerShutdown, "08S01",
-			"Bellwether: the connection to the leader was lost while the statement ran; whether it took effect is unknown")
-	}
-	return cause
-}
-
-// explain tells the client why its command could not be run at all.
-func (s *session) explain(err error) error {
-	var e *wire.Err
-	switch {
-	case errors.As(err, &e):
-		return s.fail(e.Code, e.State, e.Message)
-	case errors.Is(err, errPoolFull):
-		return s.fail(wire.ErConCount, "08004", "Bellwether: "+errPoolFull.Error())
-	case errors.Is(err, errNoLeader):
-		return s.fail(erConnHost, "HY000", "Bellwether: no leader is available; nothing was executed")
-	case errors.Is(err, errLeaderLeft):
-		_ = s.fail(wire.ErServerShutdown, "08S01",
-			"Bellwether: the leader was lost, or is another node now, and with it the session; connect again; nothing was executed")
-		return err
-	case errors.Is(err, context.Canceled):
-		return err
-	default:
-		s.logger().Warn("no connection to a node", "err", err)
-		return s.fail(erConnHost, "HY000", "Bellwether: "+err.Error()+"; nothing was executed")
-	}
-}
-
 // query routes and runs COM_QUERY.
 func (s *session) query(ctx context.Context, req *request) error {
 	if !req.whole {
 		s.srv.metrics.count(router.TargetLeader, router.ReasonTooLarge)
 		s.nailed = true // by what is not looked at
-		_, err := s.runHome(ctx, wire.ComQuery, req, true)
+		_, err := s.runHome(ctx, wire.ComQuery, req, true, fateUnknown)
 		return err
 	}
 	payload := req.payload()
@@ -193,16 +160,20 @@ func (s *session) query(ctx context.Context, req *request) error {
 	case router.VerbKill:
 		return s.kill(ctx, req, sql, &st)
 	case router.VerbExplainRoute:
-		return s.explainRoute(req, sql, &st)
+		return s.explainRoute(ctx, req, sql, &st)
 	}
 	if st.Reason == router.ReasonConnectionFunction {
 		if text, ok := s.ownID(sql); ok {
 			s.in.consume(len(req.bytes))
 			own := s.ownQuery(text)
 			s.srv.metrics.count(router.TargetLeader, st.Reason)
-			_, err := s.runHome(ctx, wire.ComQuery, &own, true)
+			_, err := s.runHome(ctx, wire.ComQuery, &own, true, fateOf(&st))
 			return err
 		}
+	}
+	if o := s.ownStatement(sql, &st); o != nil {
+		s.in.consume(len(req.bytes))
+		return s.own(ctx, o, false)
 	}
 	q := router.Query{SQL: sql, Mode: s.mode}
 	return s.route(ctx, wire.ComQuery, req, &q, &st, nil)
@@ -226,7 +197,22 @@ func (s *session) route(ctx context.Context, cmd wire.Command, req *request, q *
 }
 
 func (s *session) routed(ctx context.Context, cmd wire.Command, req *request, q *router.Query, st *router.Statement, stmt *statement) (ran, error) {
-	d := s.decide(q, st)
+	if e := s.newReign(ctx); e != nil {
+		s.in.consume(len(req.bytes))
+		return ran{router.TargetRefuse, router.ReasonLostWrite, true}, s.fail(e.Code, e.State, e.Message)
+	}
+	if stmt == nil && s.claimLast(q.SQL, st) {
+		return s.answerGone(ctx, req, q, st)
+	}
+	if s.asksSequence(q.SQL, st) {
+		return ran{router.TargetRefuse, router.ReasonSequence, true}, s.refuseSequence(req)
+	}
+	if e := s.hinted(ctx, &st.Hint); e != nil {
+		s.in.consume(len(req.bytes))
+		return ran{router.TargetRefuse, router.ReasonBadHint, true}, s.fail(e.Code, e.State, e.Message)
+	}
+	defer s.share(&st.Hint)()
+	d := s.decide(ctx, q, st, true)
 	switch {
 	case d.Target == router.TargetRefuse:
 		s.in.consume(len(req.bytes))
@@ -234,18 +220,30 @@ func (s *session) routed(ctx context.Context, cmd wire.Command, req *request, q 
 			"Bellwether: no follower may serve this statement ("+d.Reason.String()+")")
 	case d.Target == router.TargetFollower:
 		a, reason, err := s.runFollower(ctx, cmd, req, q, d, stmt)
+		if err == nil {
+			s.noteLast(st, &a)
+		}
 		if err != errElsewhere { //nolint:errorlint // a signal between the two, never wrapped
 			return ran{d.Target, d.Reason, err != nil || a.code != 0}, err
 		}
 		d.Reason = reason
 	case s.last != nil && s.last == s.follower && stmt == nil && aboutLast(q.SQL, st):
 		a, err := s.diagnostics(ctx, cmd, req)
+		s.noteLast(st, &a)
 		return ran{router.TargetFollower, router.ReasonDiagnostics, err != nil || a.code != 0}, err
+	}
+	if redirected(d.Reason) {
+		set := s.srv.settings.Load()
+		if err := s.srv.redirects.enter(ctx, set.MaxLeaderReads, set.RedirectWait); err != nil {
+			s.in.consume(len(req.bytes))
+			return ran{router.TargetRefuse, d.Reason, true}, s.explain(err)
+		}
+		defer s.srv.redirects.leave(set.MaxLeaderReads)
 	}
 	var a answer
 	var err error
 	if stmt != nil {
-		a, err = s.executeHome(ctx, cmd, req, stmt)
+		a, err = s.executeHome(ctx, cmd, req, stmt, false)
 	} else {
 		a, err = s.queryHome(ctx, req, q, st)
 	}
@@ -271,8 +269,23 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 		s.srv.changes.Add(1)
 		defer s.srv.changes.Add(-1) // when noteAfter has read the accounts again
 	}
-	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead)
+	if err := s.insertIDKnown(ctx, q.SQL, st); err != nil {
+		return s.notRun(req, err)
+	}
+	err := s.readyHome(ctx, st)
+	if mayReady(err) {
+		err = s.readyHome(ctx, st)
+	}
+	if err != nil {
+		return s.notRun(req, err)
+	}
+	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead, fateOf(st))
+	if a.lost {
+		return a, err
+	}
 	if err == nil {
+		s.noteChange(st, &a)
+		s.noteLast(st, &a)
 		s.noteAfter(ctx, text, st, &a)
 		s.saw(st, &a)
 		if a.code == 0 {
@@ -285,19 +298,18 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	return a, err
 }
 
-// decide asks the router, with what the session knows now.
-func (s *session) decide(q *router.Query, st *router.Statement) router.Decision {
+// decide asks the router, with what the session knows now. wait lets it wait for a
+// follower.
+func (s *session) decide(ctx context.Context, q *router.Query, st *router.Statement, wait bool) router.Decision {
 	snap := s.snapshot()
 	s.view.Pinned = ""
-	if b := s.follower; b != nil && s.followed != snap.Seq {
+	if s.place.node != "" && s.followed != snap.Seq {
 		s.followed = snap.Seq
-		if n := snap.Node(b.node); n != nil && !b.at(n) {
+		if !s.place.standsAt(snap.Node(s.place.node)) {
 			s.releaseFollower() // the name means another server now
 		}
 	}
-	if s.follower != nil {
-		s.view.Pinned = s.follower.node
-	}
+	s.view.Pinned = s.place.node
 	s.view.Schema = s.state.schema
 	s.view.HomeOnly = router.ReasonNone
 	switch {
@@ -309,17 +321,22 @@ func (s *session) decide(q *router.Query, st *router.Statement) router.Decision 
 		s.view.HomeOnly = router.ReasonSessionVariable
 	}
 	set := s.srv.settings.Load()
-	if set.Eventual {
-		s.view.Floor, s.view.FloorOpen, s.view.Stay = gtid.Set{}, false, false
-	} else {
-		s.floor.close(snap)
-		s.view.Floor, s.view.FloorOpen = s.floor.at, !s.floor.open.IsZero()
-		s.view.Stay = s.follower != nil && s.follower.read
-	}
+	s.floor.close(snap)
+	s.view.Floor, s.view.FloorOpen = s.floor.at, !s.floor.open.IsZero()
+	s.view.Stay = s.place.read
 	d := set.Policy.Route(&s.view, st, q, snap)
+	if d.Ask && s.raise(ctx) == nil {
+		s.floorRaised()
+		d = set.Policy.Route(&s.view, st, q, s.snapshot())
+	}
+	if d.Reason == router.ReasonFloor && wait {
+		d = s.catchUp(ctx, set, q, st, d)
+	}
+	s.view.Asked = false
+	s.level = d.Level
 	if d.Reason == router.ReasonFloor {
 		s.srv.cfg.Topology.Hurry(time.Now().Add(hurry))
-		if s.view.Stay && !usable(snap.Node(s.follower.node)) {
+		if s.view.Stay && !usable(snap.Node(s.place.node)) {
 			s.releaseFollower()
 		}
 	}
@@ -356,6 +373,9 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 			if errors.Is(err, errStateUnfit) {
 				return answer{}, router.ReasonStateUnfit, errElsewhere
 			}
+			if errors.Is(err, errRestarted) {
+				return answer{}, router.ReasonFloor, errElsewhere
+			}
 			if ctx.Err() != nil {
 				return answer{}, 0, ctx.Err()
 			}
@@ -363,10 +383,11 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 		} else {
 			var a answer
 			if stmt != nil {
-				if _, ok := b.prepared[stmt.id]; !ok && !s.sameMeaning(stmt) {
+				key := b.stmtKey(stmt, false)
+				if b.prepared.find(&key) == nil && !s.sameMeaning(b, stmt) {
 					return answer{}, router.ReasonStateUnfit, errElsewhere
 				}
-				err = s.prepareOn(b, stmt)
+				err = s.prepareOn(b, stmt, false)
 			}
 			if err == nil {
 				s.begin(b)
@@ -376,7 +397,7 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 			}
 			if err == nil {
 				s.answered()
-				b.read = true
+				s.place.read = true
 				if a.code != 0 && refusal(a.code) && d.Reason != router.ReasonReadOnlyTxn {
 					s.srv.learn(q) // refused after the first rows went out: the next time it is right
 				}
@@ -431,7 +452,7 @@ func (s *session) exchangeRead(b *backend, cmd wire.Command, req *request, stmt 
 	if stmt == nil {
 		return s.exchange(b, cmd, req)
 	}
-	return s.exchangeStatement(b, cmd, req, stmt)
+	return s.exchangeStatement(b, cmd, req, stmt, false)
 }
 
 // diagnostics runs a statement about the last one where that one ran.
@@ -445,7 +466,7 @@ func (s *session) diagnostics(ctx context.Context, cmd wire.Command, req *reques
 		if a.forwarded {
 			return a, err
 		}
-		return s.runHome(ctx, cmd, req, true)
+		return s.runHome(ctx, cmd, req, true, fateUnknown)
 	}
 	s.answered()
 	return a, err
@@ -454,18 +475,24 @@ func (s *session) diagnostics(ctx context.Context, cmd wire.Command, req *reques
 // initDB is USE as a command.
 func (s *session) initDB(ctx context.Context, req *request) error {
 	schema := string(req.payload()[1:])
-	a, err := s.runHome(ctx, wire.ComInitDB, req, true)
+	if err := s.readyHome(ctx, &router.Statement{MayChangeSession: true}); err != nil {
+		_, err := s.notRun(req, err)
+		return err
+	}
+	a, err := s.runHome(ctx, wire.ComInitDB, req, true, fateUnknown)
 	if err == nil && a.code == 0 && s.home != nil {
 		s.state.use(schema)
 		s.home.schema = schema
+		s.changed = false
 	}
+	s.forgetLastAnswer()
 	return err
 }
 
 // resetConnection forgets the session's state on both sides.
 func (s *session) resetConnection(ctx context.Context, req *request) error {
 	s.releaseFollower()
-	a, err := s.runHome(ctx, wire.ComResetConnection, req, true)
+	a, err := s.runHome(ctx, wire.ComResetConnection, req, true, fateUnknown)
 	if err != nil || a.code != 0 {
 		return err
 	}
@@ -473,12 +500,12 @@ func (s *session) resetConnection(ctx context.Context, req *request) error {
 	if s.home == nil {
 		return nil
 	}
-	s.home.prepared = nil
+	s.home.prepared.forget()
 	if err := s.learnReset(); err != nil {
-		return s.lostHome(err, true)
+		return s.lostHome(err, &answer{forwarded: true}, fateUnknown)
 	}
 	if err := s.home.setUp(s.mariadb()); err != nil {
-		return s.lostHome(err, true)
+		return s.lostHome(err, &answer{forwarded: true}, fateUnknown)
 	}
 	return nil
 }
@@ -488,74 +515,19 @@ func (s *session) forgetState() {
 	s.stmts.clear()
 	s.state.forget()
 	s.locks, s.xa = false, false
-	s.nailed, s.insertID, s.moved = false, 0, false
+	s.nailed, s.changed, s.doubtful = false, false, false
+	s.insertID.forget()
+	s.about = about{}
 	s.temps.Reset()
-	s.asked, s.hidden = nil, false
+	s.view.Level = router.LevelNone
+	s.trackToken = false
+	s.asked, s.hidden, s.narrows = nil, false, false
 	s.view.TempTables = false
 	s.view.LockedTables = false
 	info := s.srv.cfg.Server()
 	s.tracked.parse(info.TrackedVars)
 	s.setSQLMode(info.SQLMode)
 	s.setCollation(s.collation)
-}
-
-// replicate hands the connection over: a client that speaks the replication
-// protocol is connected to the leader until either side ends.
-func (s *session) replicate(ctx context.Context, cmd wire.Command, req *request) error {
-	if cmd == wire.ComRegisterSlave {
-		return s.toHome(ctx, cmd, req)
-	}
-	b, err := s.homeConn(ctx)
-	if err != nil {
-		s.in.consume(len(req.bytes))
-		return s.explain(err)
-	}
-	b.broken = true
-	if _, err := b.conn.Write(req.bytes); err != nil {
-		return s.lostHome(err, false)
-	}
-	s.in.consume(len(req.bytes))
-	s.working.Store(false) // it may go on for days, and writes nothing
-	return s.tunnel(b)
-}
-
-// tunnel copies both ways until one side ends. It is for streams whose end
-// cannot be told from the packets.
-func (s *session) tunnel(b *backend) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c := getChunk()
-		defer putChunk(c)
-		for {
-			n, err := s.conn.Read(c[:])
-			if n > 0 {
-				if _, err := b.conn.Write(c[:n]); err != nil {
-					return
-				}
-			}
-			if err != nil {
-				_ = b.conn.Close()
-				return
-			}
-		}
-	}()
-	c := getChunk()
-	defer putChunk(c)
-	for {
-		n, err := b.conn.Read(c[:])
-		if n > 0 {
-			if _, werr := s.conn.Write(c[:n]); werr != nil {
-				break
-			}
-		}
-		if err != nil {
-			break
-		}
-	}
-	_ = s.socket.Close()
-	<-done
-	return errClientEnd
 }
 
 // statementID reads the id of a prepared statement from a command's payload.

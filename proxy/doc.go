@@ -14,7 +14,8 @@
 // # Who owns what
 //
 // A backend connection belongs to the pool while it is idle and to exactly one
-// session otherwise. The home connection is the leader's; a session holds at
+// session otherwise; one that is shared (pool.mode: transaction) is offered by its
+// session between commands, and the pool may take it then, see lease. The home connection is the leader's; a session holds at
 // most one follower connection beside it. What the home connection tells by its
 // session trackers (schema, system variables) is kept in the session and brought
 // to the follower connection as a difference, before the next read there.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/bellwetherdb/bellwether/internal/wire"
@@ -8,12 +9,12 @@ import (
 )
 
 // explainRoute answers EXPLAIN ROUTE: where the statement would go now, and why.
-func (s *session) explainRoute(req *request, sql []byte, st *router.Statement) error {
+func (s *session) explainRoute(ctx context.Context, req *request, sql []byte, st *router.Statement) error {
 	inner := append([]byte(nil), sql[st.Arg.Off:st.Arg.End]...)
 	s.in.consume(len(req.bytes))
 	of := router.Classify(inner, s.mode, s.srv.cfg.Routines())
 	q := router.Query{SQL: inner, Mode: s.mode}
-	d := s.decide(&q, &of)
+	d := s.decide(ctx, &q, &of, false)
 	node, lag, why := "", "", ""
 	if d.Node != nil {
 		node = d.Node.Name
@@ -28,10 +29,10 @@ func (s *session) explainRoute(req *request, sql []byte, st *router.Statement) e
 			}
 		}
 	}
-	cols := []string{"target", "node", "reason", "rule", "class", "lag_ms", "digest", "note"}
+	cols := []string{"target", "node", "reason", "rule", "class", "lag_ms", "digest", "note", "consistency"}
 	row := []string{
 		d.Target.String(), node, d.Reason.String(), d.Rule, of.Class.String(), lag,
-		router.FormatDigest(q.Digest()), why,
+		router.FormatDigest(q.Digest()), why, d.Level.String(),
 	}
 	return s.reply(wire.AppendTextResult(nil, 1, cols, [][]string{row},
 		wire.Status(s.status)&^wire.StatusSessionStateChange, s.caps))

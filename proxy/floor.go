@@ -14,26 +14,34 @@ import (
 //
 // Of a write the servers tell the GTID, in the trailer of the answer. Of a read
 // they tell nothing; but what a read saw was committed on the leader before the
-// read ended, so that any position which the leader is known to have had at a
-// later moment is an upper bound of it. Until there is such a position the floor
+// read ended, so that any upper bound of the leader's position from a later moment
+// is one of what the read saw. Until there is such a position the floor
 // is open, and the session reads from the leader. A session that stays on one
 // follower needs none: the follower does not go back.
 type floor struct {
-	at   gtid.Set
-	open time.Time // what was read until then is not in at yet; zero: all of it is
+	at    gtid.Set
+	last  gtid.Set  // the session's own last write
+	risen time.Time // when at was last raised
+	open  time.Time // what was read until then is not in at yet; zero: all of it is
 }
 
 // wrote takes the GTID of a transaction of this session.
-func (f *floor) wrote(flavor gtid.Flavor, text string) {
-	if set, err := gtid.Parse(flavor, text); err == nil && !f.at.Contains(set) {
-		f.at = f.at.Union(set)
+func (f *floor) wrote(snap *topology.Snapshot, text string) {
+	if set, err := gtid.Parse(snap.Flavor, text); err == nil && !set.IsEmpty() {
+		f.last = set
+		if !f.at.Contains(set) {
+			f.raised(set)
+		}
 	}
-	if flavor == gtid.MariaDB {
-		// A position holds all that was committed before it: what the transaction
-		// read is in there.
+	if snap.Flavor == gtid.MariaDB && snap.Leader != nil && snap.Leader.Position.Domains() <= 1 {
+		// A position holds all that was committed before it in its domain: what the
+		// transaction read is in there.
 		f.open = time.Time{}
 	}
 }
+
+// raised takes over what must be seen from now on.
+func (f *floor) raised(set gtid.Set) { f.at, f.risen = f.at.Union(set), time.Now() }
 
 // read notes that the session may have seen all that was committed until now.
 func (f *floor) read(now time.Time) { f.open = now }
@@ -48,7 +56,7 @@ func (f *floor) close(snap *topology.Snapshot) {
 	if l == nil || !l.Lag.Known || !l.Lag.Measured.After(f.open) {
 		return
 	}
-	f.at = f.at.Union(l.Position)
+	f.at = f.at.Union(l.Bound)
 	f.open = time.Time{}
 }
 
@@ -64,5 +72,5 @@ func (s *session) saw(st *router.Statement, a *answer) {
 
 // learnGTID takes the GTIDs that MySQL's tracker reports.
 func (s *session) learnGTID(e *wire.StateEntry) {
-	s.floor.wrote(gtid.MySQL, string(e.Value))
+	s.floor.wrote(s.snapshot(), string(e.Value))
 }

@@ -1,14 +1,10 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/bellwetherdb/bellwether/internal/topology"
-	"github.com/bellwetherdb/bellwether/internal/wire"
 	"github.com/bellwetherdb/bellwether/router"
 )
 
@@ -20,13 +16,28 @@ import (
 // closure is a gate that is closed.
 type closure struct {
 	open  chan struct{} // closed when the gate opens
-	until time.Time     // nobody waits longer
+	until time.Time     // nobody waits longer; zero: as long as each waits for a leader
 }
 
 // Hold makes sessions wait that would begin something on the leader, each at most
-// for limit. Transactions and statements that are under way go on.
+// for limit; with 0 each as long as it would wait for a leader. Transactions and
+// statements that are under way go on.
 func (srv *Server) Hold(limit time.Duration) {
-	srv.gate.CompareAndSwap(nil, &closure{open: make(chan struct{}), until: time.Now().Add(limit)})
+	c := &closure{open: make(chan struct{})}
+	if limit > 0 {
+		c.until = time.Now().Add(limit)
+	}
+	srv.gate.CompareAndSwap(nil, c)
+}
+
+// Cut breaks the home connections of all sessions to that node, to any where it is
+// empty. What runs there gets an error that says what is known of its outcome.
+func (srv *Server) Cut(node string) {
+	for _, s := range srv.all() {
+		if b := s.homeNow.Load(); b != nil && (node == "" || b.node == node) {
+			b.cut()
+		}
+	}
 }
 
 // Release lets all go on that Hold made wait.
@@ -58,7 +69,11 @@ func (s *session) enterLeader(ctx context.Context) error {
 			return nil
 		}
 		s.working.Store(false)
-		t := time.NewTimer(time.Until(c.until))
+		wait := s.srv.settings.Load().Pool.Wait
+		if !c.until.IsZero() {
+			wait = time.Until(c.until)
+		}
+		t := time.NewTimer(wait)
 		select {
 		case <-c.open:
 		case <-t.C:
@@ -93,78 +108,46 @@ func (s *session) openCursor() bool {
 // there that no other connection can be given.
 func (s *session) foresee(sql []byte, st *router.Statement) {
 	switch st.Verb {
-	case router.VerbUnknown, router.VerbSetTransaction, router.VerbHandler, router.VerbAdmin:
+	case router.VerbUnknown, router.VerbHandler, router.VerbAdmin:
 		s.nailed = true
+	case router.VerbSetTransaction:
+		s.nailed = s.nailed || !sessionScope(sql) // else it is of the next transaction, and no variable tells
+	case router.VerbSet:
+		s.nailed = s.nailed || s.mariadb() && unreported(sql)
 	}
-	s.nailed = s.nailed || st.UserVars || st.Opaque || st.UsesPrepareSQL || st.AcquiresLock || st.Multi && st.MayChangeSession ||
+	s.nailed = s.nailed || st.UserVars && !onlyReads(sql, st) || st.Opaque || st.UsesPrepareSQL || st.AcquiresLock || st.Multi && st.MayChangeSession ||
 		st.UsesHome && containsFold(sql, "last_insert_id") && !containsFold(sql, "last_insert_id()")
+}
+
+// onlyReads says whether a query that names user variables sets none.
+func onlyReads(sql []byte, st *router.Statement) bool {
+	return st.Verb == router.VerbSelect && st.Class == router.ClassHome && !bytes.Contains(sql, []byte(":=")) && !containsFold(sql, "into")
+}
+
+// sessionScope says whether a SET begins with SESSION or another scope. The answer no
+// is the careful one.
+func sessionScope(sql []byte) bool {
+	words := bytes.Fields(sql[:min(len(sql), 64)])
+	if len(words) < 2 {
+		return false
+	}
+	scope := string(bytes.ToLower(words[1]))
+	return scope == "session" || scope == "local" || scope == "global"
+}
+
+// unreported says whether a SET may set a variable by its name alone, as @@name, of
+// which MariaDB tells nothing and for which nobody asks.
+func unreported(sql []byte) bool {
+	for name := range router.VariablesNamed(sql) {
+		if !asks[name] {
+			return true
+		}
+	}
+	return false
 }
 
 // tied says whether the home connection has something of the session that no other
 // connection can be given.
 func (s *session) tied() bool {
-	return s.nailed || s.inTransaction() || s.locks || s.xa || s.role || s.hidden || s.view.TempTables || s.retrack ||
-		s.state.fixed != "" || s.state.unmoved != "" || s.openCursor()
-}
-
-// keepInsertID asks a home connection that is given up what LAST_INSERT_ID() answers
-// there, and says whether that is known. The answers to statements do not tell: after
-// an INSERT with an id of its own they give that id, and LAST_INSERT_ID() stays as it was.
-func (s *session) keepInsertID(b *backend) bool {
-	if s.insertID == 0 {
-		return true
-	}
-	if b.alive() != nil {
-		return false
-	}
-	s.busy.Store(b)
-	defer s.busy.Store(nil)
-	_ = b.conn.SetDeadline(time.Now().Add(s.srv.settings.Load().ConnectTimeout))
-	text, err := b.queryText("SELECT LAST_INSERT_ID()")
-	if err != nil {
-		return false
-	}
-	s.insertID, err = strconv.ParseUint(text, 10, 64)
-	return err == nil
-}
-
-// moveHome brings to a new home connection what the session had on the last one.
-func (s *session) moveHome(b *backend) error {
-	sql := s.state.since(0)
-	if !s.view.Autocommit {
-		sql = joinSet(sql, "autocommit=0")
-	}
-	if s.insertID != 0 { // what LAST_INSERT_ID() answers
-		sql = joinSet(sql, fmt.Sprintf("last_insert_id=%d", s.insertID))
-	}
-	if sql == "" {
-		return nil
-	}
-	s.busy.Store(b)
-	defer s.busy.Store(nil)
-	b.dirty = true
-	_, err := b.command(wire.ComQuery, sql)
-	return err
-}
-
-func joinSet(sql, assignment string) string {
-	if sql == "" {
-		return "SET SESSION " + assignment
-	}
-	return strings.Join([]string{sql, "SESSION " + assignment}, ",")
-}
-
-// homeAt makes a home connection on the leader. What the session had on one that
-// was given up is brought there; moved says that there was one.
-func (s *session) homeAt(ctx context.Context, leader *topology.Node, moved bool) (*backend, error) {
-	b, err := s.connect(ctx, leader, false)
-	if err != nil || !moved {
-		return b, err
-	}
-	if err := s.moveHome(b); err != nil {
-		b.broken = true
-		s.srv.pools.of(b.node).discard(b)
-		return nil, fmt.Errorf("bring the session to %s: %w", b.node, err)
-	}
-	return b, nil
+	return s.inTransaction() || s.boundHome()
 }

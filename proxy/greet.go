@@ -92,8 +92,10 @@ func (s *session) greet(ctx context.Context) error {
 }
 
 // notRelayed are capabilities that a node offers and Bellwether does not pass on:
-// further authentication factors, and what would bind a client to one server.
-const notRelayed = wire.ClientMultiFactorAuthentication | wire.MariaDBClientComMulti
+// further authentication factors, and what would bind a client to one server. With
+// MariaDB's cached metadata a server leaves out the columns that it told last, of a
+// statement that may have run elsewhere since, with parameters of other types.
+const notRelayed = wire.ClientMultiFactorAuthentication | wire.MariaDBClientComMulti | wire.MariaDBClientCacheMetadata
 
 // adopt takes over what the client said of itself.
 func (s *session) adopt(resp *wire.HandshakeResponse) {
@@ -213,6 +215,7 @@ func (s *session) first(ctx context.Context, seq byte) error {
 		return err
 	}
 	s.publish()
+	s.begun = true
 	s.status = uint16(ok.Status &^ wire.StatusSessionStateChange)
 	s.view.Autocommit = ok.Status.Has(wire.StatusAutocommit)
 	if s.caps.Has(wire.ClientSessionTrack) {
@@ -235,10 +238,13 @@ func (s *session) firstBackend(ctx context.Context) (*backend, error) {
 	read := router.Statement{Class: router.ClassRead, Reason: router.ReasonRead, Verb: router.VerbSelect}
 	d := s.srv.settings.Load().Policy.Route(&s.view, &read, &router.Query{}, snap)
 	if d.Target == router.TargetFollower && s.srv.shares() && !s.account.PasswordExpired {
-		key := s.key(d.Node, true)
-		if b := s.srv.pools.of(d.Node.Name).take(&key, time.Now()); b != nil {
+		w := s.wish(d.Node, true)
+		if b := s.srv.pools.of(d.Node.Name).take(w, time.Now()); b != nil {
 			s.follower = b
-			return b, nil
+			s.settleAt(b)
+			if b.schema == s.state.schema { // else it is not certain that the schema may be used
+				return b, nil
+			}
 		}
 	}
 	if l := snap.Leader; d.Target == router.TargetFollower && (l == nil || l.State == topology.StateDown) {

@@ -41,12 +41,12 @@ func (s *session) ownID(sql []byte) (string, bool) {
 // against the thread that works for the victim.
 func (s *session) kill(ctx context.Context, req *request, sql []byte, st *router.Statement) error {
 	if st.KillOther || st.Multi {
-		_, err := s.runHome(ctx, wire.ComQuery, req, true)
+		_, err := s.runHome(ctx, wire.ComQuery, req, true, fateUnknown)
 		return err
 	}
 	victim := s.srv.find(st.KillID)
 	if victim == nil {
-		_, err := s.runHome(ctx, wire.ComQuery, req, true)
+		_, err := s.runHome(ctx, wire.ComQuery, req, true, fateUnknown)
 		return err
 	}
 	if victim == s {
@@ -69,7 +69,7 @@ func (s *session) killSelf(ctx context.Context, req *request, sql []byte, st *ro
 	text := string(sql[:st.KillSpan.Off]) + strconv.FormatUint(uint64(b.threadID), 10) + string(sql[st.KillSpan.End:])
 	s.in.consume(len(req.bytes))
 	own := s.ownQuery(text)
-	if _, err := s.runHome(ctx, wire.ComQuery, &own, true); err != nil {
+	if _, err := s.runHome(ctx, wire.ComQuery, &own, true, fateUnknown); err != nil {
 		return err
 	}
 	if !st.KillQuery {
@@ -85,21 +85,29 @@ func (s *session) ownQuery(text string) request {
 
 // killVictim has the servers kill what works for the victim, and answers the client.
 func (s *session) killVictim(ctx context.Context, victim *session, id uint64, query bool, statement func(thread uint32) string) error {
-	running := victim.busy.Load()
-	thread := victim.homeID.Load()
-	if running != nil && running.follower {
+	if b := victim.busy.Load(); b != nil && b.follower && b.hold(victim) {
 		// It runs on a follower: the same user asks that follower. The victim must
 		// know before, for it would run its read elsewhere.
 		if !query {
 			victim.killed.Store(true)
 		}
-		if err := s.killOnFollower(ctx, running, statement(running.threadID)); err != nil {
+		err := s.killOnFollower(ctx, b, statement(b.threadID))
+		s.srv.unhold(b)
+		if err != nil {
 			victim.killed.Store(false)
 			return s.explain(err)
 		}
-		if query {
-			return s.ok()
+		if !query { // its end closes what it has on the leader, which a KILL there might not find any more
+			victim.end()
 		}
+		return s.ok()
+	}
+	// Held, the connection remains the victim's until it is done: what another session
+	// runs is not killed.
+	var thread uint32
+	if b := victim.homeNow.Load(); b != nil && b.hold(victim) {
+		defer s.srv.unhold(b)
+		thread = b.threadID
 	}
 	if thread == 0 { // nothing of it is on the leader: whose session it is decides
 		if p := victim.public.Load(); p == nil || p.user != s.user {
@@ -119,7 +127,7 @@ func (s *session) killVictim(ctx context.Context, victim *session, id uint64, qu
 	if !query {
 		victim.killed.Store(true)
 	}
-	a, err := s.runHome(ctx, wire.ComQuery, &own, true)
+	a, err := s.runHome(ctx, wire.ComQuery, &own, true, fateUnknown)
 	if err != nil {
 		return err
 	}
@@ -130,6 +138,14 @@ func (s *session) killVictim(ctx context.Context, victim *session, id uint64, qu
 		victim.end()
 	}
 	return nil
+}
+
+// unhold ends a hold. Somebody may wait for what could not be taken meanwhile.
+func (srv *Server) unhold(b *backend) {
+	b.unhold()
+	if p := srv.pools.of(b.node); p.wanted() {
+		p.look()
+	}
 }
 
 // killsAll asks the leader whether the client may kill the sessions of others.
@@ -147,6 +163,7 @@ func (s *session) killsAll(ctx context.Context) (bool, error) {
 // end closes a session that was killed.
 func (s *session) end() {
 	s.killed.Store(true)
+	s.cancel() // it may wait for a connection, or for a leader
 	_ = s.socket.SetReadDeadline(time.Unix(1, 0))
 }
 
@@ -186,7 +203,7 @@ func (s *session) processKill(ctx context.Context, req *request) error {
 			return s.explain(err)
 		}
 		own := s.ownQuery("KILL " + strconv.FormatUint(uint64(b.threadID), 10))
-		if _, err := s.runHome(ctx, wire.ComQuery, &own, true); err != nil {
+		if _, err := s.runHome(ctx, wire.ComQuery, &own, true, fateUnknown); err != nil {
 			return err
 		}
 		return errKilled
@@ -200,9 +217,10 @@ func (s *session) processKill(ctx context.Context, req *request) error {
 // own account.
 func (srv *Server) killAbandoned(ctx context.Context, s *session, b *backend) {
 	node := srv.cfg.Topology.Load().Node(b.node)
-	if node == nil {
+	if node == nil || !b.hold(s) {
 		return
 	}
+	defer srv.unhold(b)
 	if err := srv.runAsSelf(ctx, node, "KILL QUERY "+strconv.FormatUint(uint64(b.threadID), 10)); err != nil {
 		s.logger().Warn("the statement of a client that is gone could not be killed", "node", b.node, "err", err)
 		return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,9 +24,12 @@ type metrics struct {
 	learned   atomic.Uint64
 	abandoned atomic.Uint64
 	rejected  [1 << 13]atomic.Uint32 // by error code
+	evicted   func() uint64          // keys of shared floors that were forgotten
+	waits     [numWaitOutcomes]atomic.Uint64
+	waitTime  prometheus.Histogram
 	routed    [router.NumTargets][router.NumReasons]atomic.Uint64
 
-	acceptedDesc, openDesc, poolDesc, dialDesc, learnedDesc, abandonedDesc, rejectedDesc, routedDesc, nodeDesc, connDesc *prometheus.Desc
+	acceptedDesc, openDesc, poolDesc, dialDesc, learnedDesc, abandonedDesc, rejectedDesc, routedDesc, nodeDesc, connDesc, waitDesc, evictedDesc *prometheus.Desc
 }
 
 func newMetrics(store *topology.Store) *metrics {
@@ -43,11 +47,25 @@ func newMetrics(store *topology.Store) *metrics {
 		learnedDesc:   desc("learned_writes_total", "Statements that looked like reads and that a follower refused."),
 		abandonedDesc: desc("abandoned_statements_killed_total", "Statements killed because their client was gone."),
 		rejectedDesc:  desc("client_rejections_total", "Clients not let in, by error code.", "code"),
-		routedDesc:    desc("statements_total", "Statements, by where they went and why.", "target", "reason"),
+		evictedDesc:   desc("shared_floors_evicted_total", "Keys of the hint session=key that were forgotten for want of room; they read at the leader's position the next time."),
+		waitDesc:      desc("causal_waits_total", "Reads that no follower could serve at once for what their session must see, by outcome.", "outcome"),
+		waitTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "bellwether", Name: "causal_wait_seconds", Help: "How long such reads waited, those that went to the leader at once left out.",
+			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 12),
+		}),
+		routedDesc: desc("statements_total", "Statements, by where they went and why.", "target", "reason"),
 	}
 }
 
 func (m *metrics) count(t router.Target, r router.Reason) { m.routed[t][r].Add(1) }
+
+// waited counts a read that had to wait, or that was not worth a wait.
+func (m *metrics) waited(o waitOutcome, d time.Duration) {
+	m.waits[o].Add(1)
+	if o != waitHopeless {
+		m.waitTime.Observe(d.Seconds())
+	}
+}
 
 // refused counts a client that was not let in.
 func (m *metrics) refused(err error) {
@@ -63,10 +81,11 @@ func (m *metrics) refused(err error) {
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.acceptedDesc, m.openDesc, m.poolDesc, m.dialDesc, m.learnedDesc, m.abandonedDesc, m.rejectedDesc, m.routedDesc, m.nodeDesc, m.connDesc,
+		m.acceptedDesc, m.openDesc, m.poolDesc, m.dialDesc, m.learnedDesc, m.abandonedDesc, m.rejectedDesc, m.routedDesc, m.nodeDesc, m.connDesc, m.waitDesc, m.evictedDesc,
 	} {
 		ch <- d
 	}
+	m.waitTime.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -93,6 +112,13 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(m.nodeDesc, n.Load.Statements.Load(), n.Name)
 		ch <- prometheus.MustNewConstMetric(m.connDesc, prometheus.GaugeValue, float64(n.Load.Connections.Load()), n.Name)
 	}
+	if m.evicted != nil {
+		counter(m.evictedDesc, m.evicted())
+	}
+	for o := range m.waits {
+		counter(m.waitDesc, m.waits[o].Load(), waitOutcomes[o])
+	}
+	m.waitTime.Collect(ch)
 	for t := range m.routed {
 		for r := range m.routed[t] {
 			if n := m.routed[t][r].Load(); n > 0 {

@@ -30,6 +30,9 @@ func (s *session) noteAfter(ctx context.Context, sql []byte, st *router.Statemen
 		s.temps.MarkUnknown()
 		s.view.TempTables = true
 	}
+	if st.Opaque && containsFold(sql, "call") && s.srv.cfg.Routines().CallsUnknown(sql, s.mode) {
+		s.state.fixed = "a procedure"
+	}
 	switch {
 	case st.CreatesTempTable || st.DropsTable:
 		s.temps.Apply(sql, s.mode, st, s.state.schema)
@@ -68,10 +71,10 @@ func aboutLast(sql []byte, st *router.Statement) bool {
 	return false
 }
 
+// containsFold says whether a text contains any of the words, which are in lower case.
 func containsFold(sql []byte, words ...string) bool {
-	low := strings.ToLower(string(sql))
 	for _, w := range words {
-		if strings.Contains(low, w) {
+		if router.ContainsFold(sql, w) {
 			return true
 		}
 	}
@@ -81,15 +84,15 @@ func containsFold(sql []byte, words ...string) bool {
 // elsewhere finds another follower for a read whose follower failed, nil where
 // none has what the session must be able to see.
 func (s *session) elsewhere(snap *topology.Snapshot, failed string) *topology.Node {
-	set := s.srv.settings.Load()
-	if !set.Eventual && !s.floor.open.IsZero() {
+	eventual := s.level == router.LevelEventual
+	if !eventual && !s.floor.open.IsZero() {
 		return nil
 	}
 	n := len(snap.Nodes)
 	for i := range n {
 		node := snap.Nodes[(uint64(i)+s.view.Seed)%uint64(n)]
 		if usable(node) && node.Name != failed && node.Weight > 0 &&
-			(set.Eventual || node.Position.Contains(s.floor.at)) {
+			(eventual || node.Position.Contains(s.floor.at)) {
 			return node
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/topology"
+	"github.com/bellwetherdb/bellwether/internal/wire"
 )
 
 func testPool(set PoolSettings) *pool { return newPool(func() PoolSettings { return set }) }
@@ -24,6 +25,7 @@ func idleBackend(t *testing.T, p *pool, key poolKey, born time.Time) (*backend, 
 	b := &backend{conn: here, key: key, born: born, load: new(topology.Load), node: "n"}
 	b.raw, _ = here.(*net.TCPConn).SyscallConn()
 	b.load.Connections.Add(1)
+	p.made(b, nil)
 	return b, there
 }
 
@@ -57,10 +59,10 @@ func TestPoolReuse(t *testing.T) {
 		p := testPool(set)
 		b, _ := idleBackend(t, p, key, now)
 		p.put(b, now)
-		if got := p.take(&key, now); got != b {
+		if got := p.take(&wish{key: key}, now); got != b {
 			t.Fatal("the idle connection was not found")
 		}
-		if p.take(&key, now) != nil {
+		if p.take(&wish{key: key}, now) != nil {
 			t.Fatal("one connection was given out twice")
 		}
 	})
@@ -76,7 +78,7 @@ func TestPoolReuse(t *testing.T) {
 			p.put(b, now)
 			other := key
 			change(&other)
-			if p.take(&other, now) != nil {
+			if p.take(&wish{key: other}, now) != nil {
 				t.Error("a connection went to a session that it does not fit")
 			}
 		})
@@ -87,7 +89,7 @@ func TestPoolReuse(t *testing.T) {
 		p.put(b, now)
 		there.Close()
 		waitFor(t, func() bool { return b.alive() != nil })
-		if p.take(&key, now) != nil {
+		if p.take(&wish{key: key}, now) != nil {
 			t.Error("a dead connection was given out")
 		}
 		if p.open != 0 {
@@ -100,7 +102,7 @@ func TestPoolReuse(t *testing.T) {
 		p.put(b, now)
 		_, _ = there.Write([]byte("x"))
 		waitFor(t, func() bool { return errors.Is(b.alive(), errBackendBusy) })
-		if p.take(&key, now) != nil {
+		if p.take(&wish{key: key}, now) != nil {
 			t.Error("a connection with unread bytes was given out")
 		}
 	})
@@ -108,7 +110,7 @@ func TestPoolReuse(t *testing.T) {
 		p := testPool(set)
 		b, _ := idleBackend(t, p, key, now)
 		p.put(b, now)
-		if p.take(&key, now.Add(2*time.Hour)) != nil {
+		if p.take(&wish{key: key}, now.Add(2*time.Hour)) != nil {
 			t.Error("a connection beyond its lifetime was given out")
 		}
 	})
@@ -143,10 +145,10 @@ func TestPoolEvictsTheOldest(t *testing.T) {
 	if p.nIdle != 2 || p.open != 2 {
 		t.Fatalf("idle %d, open %d, want 2 and 2", p.nIdle, p.open)
 	}
-	if p.take(&keys[0], now) != nil {
+	if p.take(&wish{key: keys[0]}, now) != nil {
 		t.Error("the oldest was kept")
 	}
-	if p.take(&keys[1], now) == nil || p.take(&keys[2], now) == nil {
+	if p.take(&wish{key: keys[1]}, now) == nil || p.take(&wish{key: keys[2]}, now) == nil {
 		t.Error("a younger one was dropped")
 	}
 }
@@ -164,7 +166,7 @@ func TestPoolLimit(t *testing.T) {
 		got := make(chan error)
 		go func() { got <- p.reserve(ctx) }()
 		synctest.Wait()
-		p.release()
+		p.made(nil, nil)
 		if err := <-got; err != nil {
 			t.Errorf("a place became free, and the one who waited got %v", err)
 		}
@@ -174,4 +176,27 @@ func TestPoolLimit(t *testing.T) {
 			t.Errorf("canceled: %v", err)
 		}
 	})
+}
+
+// Sessions that share a connection have the same attributes but for those of a process.
+func TestSharedAttrs(t *testing.T) {
+	encode := func(pairs ...string) (out []byte) {
+		for _, x := range pairs {
+			out = wire.AppendLenencString(out, x)
+		}
+		return out
+	}
+	all := encode("_os", "Linux", "_pid", "12", "program_name", "shop", "_thread", "7")
+	want := string(encode("_os", "Linux", "program_name", "shop"))
+	if got := sharedAttrs(all); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for cut := range len(all) {
+		sharedAttrs(all[:cut]) // no panic
+	}
+	for _, bad := range [][]byte{encode("_os"), {0xfc}, append(encode("a", "b"), 9, 'x')} {
+		if got := sharedAttrs(bad); got != "" {
+			t.Errorf("%q of %q", got, bad)
+		}
+	}
 }

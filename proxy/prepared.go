@@ -17,16 +17,19 @@ const lastPrepared = 0xffffffff
 
 // statement is a prepared statement of the client.
 type statement struct {
-	id      uint32 // the client's
-	sql     []byte
-	schema  string           // the session's when it was prepared: names in sql mean what they meant then
-	query   router.Query     // of sql, with its digest
-	class   router.Statement // as classified when it was prepared
-	params  int
-	types   []byte // the parameter types that the client bound last, as sent
-	version uint64 // of types
-	long    bool   // long data was sent: the next execution belongs to the home connection
-	cursor  bool   // a cursor may be open, on the home connection
+	id     uint32 // the client's
+	sql    []byte
+	schema string           // the session's when it was prepared: names in sql mean what they meant then
+	query  router.Query     // of sql, with its digest
+	class  router.Statement // as classified with cat
+	cat    *router.Catalog  // what was known of routines and views then
+	params int
+	print  string      // of the session's variables then
+	shared stmtKey     // by which it is found on shared connections; made at the first need
+	types  string      // the parameter types that the client bound last, as sent
+	long   bool        // long data was sent: the next execution belongs to the home connection
+	own    *router.Own // about Bellwether's own variables: no server knows it
+	cursor bool        // a cursor may be open, on the home connection
 }
 
 // statements are the prepared statements of a session. The client's ids count up
@@ -35,6 +38,9 @@ type statements struct {
 	byID    map[uint32]*statement
 	lastID  uint32
 	pending *statement // being prepared
+
+	outdated   bool // the answer of session.outdated, while outdatedAt is the same
+	outdatedAt outdatedAt
 }
 
 func (st *statements) clear() { *st = statements{} }
@@ -60,13 +66,34 @@ func (s *session) prepare(ctx context.Context, req *request) error {
 		sql := req.payload()[1:]
 		p := s.stmts.pending
 		p.sql = append([]byte(nil), sql...)
-		p.schema = s.state.schema
+		p.schema, p.print = s.state.schema, s.state.current(true).print
 		p.query = router.Query{SQL: p.sql, Mode: s.mode}
-		p.class = router.Classify(p.sql, s.mode, s.srv.cfg.Routines())
+		p.classify(s.srv.cfg.Routines())
 	}
-	_, err := s.runHome(ctx, wire.ComStmtPrepare, req, false)
+	s.nailed = s.nailed || !req.whole // its text is on the server only
+	if p := s.stmts.pending; req.whole {
+		if o := s.ownStatement(p.sql, &p.class); o != nil {
+			s.stmts.pending = nil
+			s.in.consume(len(req.bytes))
+			return s.prepareOwn(o)
+		}
+	}
+	_, err := s.runHome(ctx, wire.ComStmtPrepare, req, false, fateNothing)
 	s.stmts.pending = nil
+	s.forgetLastAnswer()
 	return err
+}
+
+// key names the statement on a connection. own: rows, or parts of parameters, wait in
+// it, or are about to.
+func (b *backend) stmtKey(p *statement, own bool) stmtKey {
+	if own || !b.key.shared || p.sql == nil {
+		return stmtKey{id: p.id}
+	}
+	if p.shared.text == "" {
+		p.shared = stmtKey{text: string(p.sql), schema: p.schema, print: p.print}
+	}
+	return p.shared
 }
 
 // inspectPrepared gives a statement that was prepared the client's own id for it.
@@ -81,21 +108,29 @@ func (s *session) inspectPrepared(b *backend, pkt []byte, a *answer) []byte {
 	}
 	s.stmts.byID[p.id] = p
 	s.stmts.lastID = p.id
-	b.remember(p, a.stmt.ID)
+	b.remember(p, a.stmt.ID, false)
 	binary.LittleEndian.PutUint32(pkt[wire.HeaderLen+1:], p.id)
 	return nil
 }
 
-func (b *backend) remember(p *statement, id uint32) {
-	if b.prepared == nil {
-		b.prepared = make(map[uint32]preparedHere)
-	}
-	b.prepared[p.id] = preparedHere{id: id}
+// remember notes that a statement is prepared here. One of the same text is closed.
+func (b *backend) remember(p *statement, id uint32, own bool) {
+	key := b.stmtKey(p, own)
+	b.closeStatements(b.prepared.add(&key, id))
+	b.owes = true
 }
 
 // unknownStatement is the server's message for a statement id that it does not know.
 func unknownStatement(id uint32, call string) string {
 	return fmt.Sprintf("Unknown prepared statement handler (%d) given to %s", id, call)
+}
+
+// classify classifies the statement anew where more is known of routines and views
+// than when that was done last: a function may be another one by now.
+func (p *statement) classify(cat *router.Catalog) {
+	if p.class.Verb == router.VerbUnknown || p.cat != cat {
+		p.class, p.cat = router.Classify(p.sql, p.query.Mode, cat), cat
+	}
 }
 
 // statementCall is the name by which the server's messages call a command.
@@ -122,19 +157,36 @@ func (s *session) execute(ctx context.Context, req *request) error {
 		id, _ := statementID(req.payload())
 		return s.fail(wire.ErUnknownStmtHandler, "HY000", unknownStatement(id, "mysqld_stmt_execute"))
 	}
+	if p.own != nil {
+		if err := s.skip(req); err != nil {
+			return err
+		}
+		return s.own(ctx, p.own, true)
+	}
+	if p.sql != nil {
+		p.classify(s.srv.cfg.Routines())
+	}
 	s.cursor, _ = wire.StmtExecuteFlags(req.payload())
 	p.cursor = s.cursor&cursorFlags != 0
 	s.bound(req, p)
 	if !req.whole || p.sql == nil || p.long || p.cursor {
+		own := p.long || p.cursor
 		p.long = false
-		if !req.whole && s.unbound(req, p) {
+		if !req.whole && s.unbound(req, p, own) {
 			if err := s.skip(req); err != nil {
 				return err
 			}
 			return s.fail(wire.ErUnknown, "HY000", "Bellwether: an execution of this size must bind the types of its parameters")
 		}
+		if e := s.hinted(ctx, &p.class.Hint); e != nil {
+			if err := s.skip(req); err != nil {
+				return err
+			}
+			return s.fail(e.Code, e.State, e.Message)
+		}
+		defer s.share(&p.class.Hint)()
 		s.srv.metrics.count(router.TargetLeader, router.ReasonOpenCursor)
-		_, err := s.executeHome(ctx, wire.ComStmtExecute, req, p)
+		_, err := s.executeHome(ctx, wire.ComStmtExecute, req, p, own)
 		return err
 	}
 	return s.route(ctx, wire.ComStmtExecute, req, &p.query, &p.class, p)
@@ -143,66 +195,136 @@ func (s *session) execute(ctx context.Context, req *request) error {
 // unbound says whether an execution that is too long to be rewritten relies on
 // types that the home connection was never told, because those before it ran on a
 // follower.
-func (s *session) unbound(req *request, p *statement) bool {
+func (s *session) unbound(req *request, p *statement, own bool) bool {
 	at, _, ok := s.parameters(req.payload(), p)
 	if !ok || req.payload()[at] != 0 {
 		return false
 	}
-	return s.home == nil || s.home.prepared[p.id].types != p.version
+	s.claimHome()
+	if s.home == nil {
+		return true
+	}
+	key := s.home.stmtKey(p, own)
+	here := s.home.prepared.find(&key)
+	return here == nil || here.types != p.types
 }
 
 // cursorFlags are the bits of COM_STMT_EXECUTE's flags that ask for a cursor.
 // https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html enum_cursor_type
 const cursorFlags = 0x07
 
-// executeHome runs a command about a statement on the home connection.
-func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *request, p *statement) (answer, error) {
-	b, err := s.homeConn(ctx)
-	if err == nil {
-		err = s.prepareOn(b, p)
-	}
-	if err != nil {
-		if err := s.skip(req); err != nil {
-			return answer{}, err
-		}
-		return answer{}, s.explain(err)
-	}
-	b.dirty = true
-	s.foresee(p.sql, &p.class)
-	s.nailed = s.nailed || p.sql == nil
+// executeHome runs a command about a statement on the home connection; own as in
+// [backend.stmtKey].
+func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *request, p *statement, own bool) (answer, error) {
 	if p.class.AccountAdmin {
 		s.srv.changes.Add(1)
 		defer s.srv.changes.Add(-1)
 	}
-	s.begin(b)
-	a, err := s.exchangeStatement(b, cmd, req, p)
-	s.done(b)
-	s.answered()
-	if err != nil {
-		if be, ok := errors.AsType[*backendError](err); ok {
-			return a, s.lostHome(be, a.forwarded)
-		}
+	f := fateUnknown
+	if (cmd == wire.ComStmtExecute || cmd == wire.ComStmtBulkExecute) && !own && p.sql != nil {
+		f = fateOf(&p.class)
+	}
+	a, err := s.runStatement(ctx, cmd, req, p, own, f)
+	if err != nil || a.lost {
 		return a, err
 	}
+	s.noteChange(&p.class, &a)
 	s.noteAfter(ctx, p.sql, &p.class, &a)
+	if cmd == wire.ComStmtExecute && !own {
+		s.noteLast(&p.class, &a)
+	} else {
+		s.forgetLastAnswer()
+	}
 	if cmd == wire.ComStmtExecute {
 		s.saw(&p.class, &a)
 		if err := s.askHome(p.sql, &p.class); err != nil {
 			return a, err
 		}
 	}
-	return a, s.after(b, &a)
+	return a, s.after(s.home, &a)
 }
 
-// sameMeaning says whether preparing the statement now gives what it gave first.
-func (s *session) sameMeaning(p *statement) bool {
-	return p.schema == s.state.schema && p.query.Mode == s.mode
+// readyStatement returns a home connection on which the statement is prepared. The error
+// is for explain; nothing has been executed.
+func (s *session) readyStatement(ctx context.Context, p *statement, own bool) (*backend, error) {
+	if err := s.insertIDKnown(ctx, p.sql, &p.class); err != nil {
+		return nil, err
+	}
+	b, err := s.homeConn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.prepareOn(b, p, own)
+	if err == nil && p.class.MayChangeSession {
+		err = s.prepareAll(b)
+	}
+	if err == nil {
+		err = s.settleChange(b, &p.class)
+	}
+	if _, refused := errors.AsType[*wire.Err](err); err != nil && !refused {
+		return nil, s.unprepared(err)
+	}
+	return b, err
+}
+
+// runStatement runs a command about a statement on the home connection and relays the
+// answer; again, as runHome does, where it only reads by f.
+func (s *session) runStatement(ctx context.Context, cmd wire.Command, req *request, p *statement, own bool, f fate) (answer, error) {
+	for tried := false; ; tried = true {
+		b, err := s.readyStatement(ctx, p, own)
+		if mayReady(err) && !tried && !own {
+			continue
+		}
+		if err != nil {
+			return s.notRun(req, err)
+		}
+		b.dirty = true
+		s.foresee(p.sql, &p.class)
+		s.nailed = s.nailed || p.sql == nil
+		s.begin(b)
+		a, err := s.exchangeStatement(b, cmd, req, p, own)
+		s.done(b)
+		be, lost := errors.AsType[*backendError](err)
+		if lost && !tried && s.again(req, &a, f) {
+			s.retryHome(be)
+			continue
+		}
+		s.answered()
+		if lost {
+			err = s.lostHome(be, &a, f)
+		}
+		return a, err
+	}
+}
+
+// sameMeaning says whether preparing the statement on b now gives what it gave first.
+func (s *session) sameMeaning(b *backend, p *statement) bool {
+	return p.schema == s.state.schema && p.query.Mode == s.mode && (!b.key.shared || p.print == s.state.current(true).print)
+}
+
+// prepareAll prepares all statements of the session on a shared home connection before
+// the session's state may change: they mean what they meant when the client prepared them.
+func (s *session) prepareAll(b *backend) error {
+	if !b.key.shared {
+		return nil
+	}
+	for _, p := range s.stmts.byID {
+		err := s.prepareOn(b, p, false)
+		if _, refused := errors.AsType[*wire.Err](err); err != nil && !refused {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepareOn prepares the statement on a connection that does not know it yet.
-func (s *session) prepareOn(b *backend, p *statement) error {
-	if _, ok := b.prepared[p.id]; ok {
+func (s *session) prepareOn(b *backend, p *statement, own bool) error {
+	key := b.stmtKey(p, own)
+	if b.prepared.find(&key) != nil {
 		return nil
+	}
+	if p.sql == nil { // it was there and nowhere else
+		return wire.NewErr(wire.ErUnknownStmtHandler, "%s", unknownStatement(p.id, "mysqld_stmt_execute"))
 	}
 	s.busy.Store(b)
 	defer s.busy.Store(nil)
@@ -217,25 +339,30 @@ func (s *session) prepareOn(b *backend, p *statement) error {
 		}
 		return &backendError{err}
 	}
-	b.remember(p, prep.ID)
+	b.remember(p, prep.ID, own)
 	return nil
 }
 
 // exchangeStatement sends a command about a statement under the id that the node
 // knows it by, and relays the answer.
-func (s *session) exchangeStatement(b *backend, cmd wire.Command, req *request, p *statement) (answer, error) {
-	here := b.prepared[p.id]
+func (s *session) exchangeStatement(b *backend, cmd wire.Command, req *request, p *statement, own bool) (answer, error) {
+	key := b.stmtKey(p, own)
+	here := b.prepared.find(&key)
 	payload := req.payload()
 	binary.LittleEndian.PutUint32(payload[1:], here.id)
-	if cmd == wire.ComStmtExecute && here.types != p.version {
+	if b.key.shared && !own && cmd == wire.ComStmtExecute {
+		// An execution ends what waits in the statement.
+		b.closeStatements(b.prepared.remove(&stmtKey{id: p.id}))
+	}
+	if cmd == wire.ComStmtBulkExecute {
+		here.types = "" // it binds types of its own
+	}
+	if cmd == wire.ComStmtExecute && here.types != p.types {
+		here.types = p.types
 		if full, ok := s.withTypes(req, p); ok && req.whole {
-			here.types = p.version
-			b.prepared[p.id] = here
 			s.held = len(req.bytes)
 			return s.relay(b, cmd, full)
 		}
-		here.types = p.version
-		b.prepared[p.id] = here
 	}
 	return s.exchange(b, cmd, req)
 }
@@ -283,10 +410,8 @@ func (s *session) bound(req *request, p *statement) {
 	if end < 0 {
 		return
 	}
-	types := payload[at+1 : end]
-	if string(types) != string(p.types) {
-		p.types = append(p.types[:0], types...)
-		p.version++
+	if types := payload[at+1 : end]; string(types) != p.types {
+		p.types = string(types)
 	}
 }
 
@@ -346,13 +471,17 @@ func (s *session) onStatement(ctx context.Context, cmd wire.Command, req *reques
 		id, _ := statementID(req.payload())
 		return s.fail(wire.ErUnknownStmtHandler, "HY000", unknownStatement(id, statementCall(cmd)))
 	}
+	if p.own != nil {
+		return s.onOwn(cmd, req)
+	}
 	if cmd == wire.ComStmtSendLongData {
 		return s.longData(ctx, req, p)
 	}
+	own := p.cursor || p.long || cmd == wire.ComStmtFetch
 	if cmd == wire.ComStmtReset {
-		p.long = false
+		p.long, p.cursor = false, false
 	}
-	_, err := s.executeHome(ctx, cmd, req, p)
+	_, err := s.executeHome(ctx, cmd, req, p, own)
 	return err
 }
 
@@ -360,17 +489,22 @@ func (s *session) onStatement(ctx context.Context, cmd wire.Command, req *reques
 func (s *session) longData(ctx context.Context, req *request, p *statement) error {
 	b, err := s.homeConn(ctx)
 	if err == nil {
-		err = s.prepareOn(b, p)
+		err = s.prepareOn(b, p, true)
 	}
-	if err != nil {
+	switch _, refused := errors.AsType[*wire.Err](err); {
+	case err == nil:
+	case refused:
 		s.logger().Warn("long data cannot be delivered", "err", err)
 		return s.skip(req)
+	default:
+		return err // there is no answer by which the client could be told
 	}
 	p.long = true
 	b.dirty = true
-	binary.LittleEndian.PutUint32(req.payload()[1:], b.prepared[p.id].id)
+	key := b.stmtKey(p, true)
+	binary.LittleEndian.PutUint32(req.payload()[1:], b.prepared.find(&key).id)
 	if _, err := b.conn.Write(req.bytes); err != nil {
-		return s.lostHome(&backendError{err}, true)
+		return s.lostHome(&backendError{err}, &answer{forwarded: true}, fateUnknown)
 	}
 	if !req.whole {
 		if err := s.in.passOn(s.conn, b.conn, req, s.srv.settings.Load().MaxPacket); err != nil {
@@ -391,19 +525,11 @@ func (s *session) closeStatement(req *request) error {
 		return nil
 	}
 	delete(s.stmts.byID, p.id)
+	s.claimHome()
+	s.claimFollower()
 	for _, b := range []*backend{s.home, s.follower} {
-		if b == nil {
-			continue
-		}
-		here, ok := b.prepared[p.id]
-		if !ok {
-			continue
-		}
-		delete(b.prepared, p.id)
-		pkt := [9]byte{5, 0, 0, 0, byte(wire.ComStmtClose)}
-		binary.LittleEndian.PutUint32(pkt[5:], here.id)
-		if _, err := b.conn.Write(pkt[:]); err != nil {
-			b.broken = true
+		if b != nil { // what is shared stays for others
+			b.closeStatements(b.prepared.remove(&stmtKey{id: p.id}))
 		}
 	}
 	return nil

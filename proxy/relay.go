@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 
 	"github.com/bellwetherdb/bellwether/internal/wire"
@@ -9,9 +10,14 @@ import (
 // answer is what came of one relayed command.
 type answer struct {
 	forwarded bool   // a byte of the answer reached the client
+	lost      bool   // there is none: the home connection could not be had, or failed
 	code      uint16 // the server's error number, 0 where it answered without
-	status    uint16 // the server status of the last result
+	status    uint16 // the server status of the last result, or what it was before
+	told      bool   // the answer told a status
 	rows      uint64 // rows in all results
+	plain     bool   // the last result was no rows but an OK
+	affected  uint64 // as that OK tells
+	warnings  uint16 // of the last result
 	stmt      wire.StmtPrepareOK
 }
 
@@ -119,9 +125,9 @@ func (s *session) relay(b *backend, cmd wire.Command, request []byte) (answer, e
 		}
 		if done {
 			if sc.HasStatus() {
-				b.status = uint16(sc.Status())
+				b.status, a.told = uint16(sc.Status()), true
 			}
-			a.status, a.rows = b.status, sc.Rows()
+			a.status, a.rows, a.warnings = b.status, sc.Rows(), sc.Warnings()
 			return a, nil
 		}
 		w = copy(buf, buf[r:w])
@@ -149,6 +155,12 @@ func (s *session) inspect(b *backend, ev wire.Event, pkt []byte, a *answer) []by
 			return pkt
 		}
 	case wire.EvOK:
+		if a.plain = pkt[wire.HeaderLen] == wire.HeaderOK; a.plain {
+			a.affected, _ = wire.LenencInt(pkt[wire.HeaderLen+1:])
+			if !b.follower {
+				s.insertID.answered(pkt[wire.HeaderLen:])
+			}
+		}
 		if s.scanner.Status()&wire.StatusSessionStateChange != 0 {
 			return s.inspectState(b, pkt)
 		}
@@ -165,15 +177,17 @@ func (s *session) inspectState(b *backend, pkt []byte) []byte {
 	if err := wire.DecodeOK(pkt[wire.HeaderLen:], b.caps, &ok); err != nil {
 		return nil // not ours to judge: the client gets what the server sent
 	}
+	risen := s.floor.risen
 	if !b.follower {
 		s.learn(b, &ok)
-		if ok.InsertID != 0 {
-			s.insertID = ok.InsertID
-		}
 	}
 	if s.caps&wire.ClientSessionTrack != 0 {
 		s.kept = wire.FilterState(s.kept[:0], ok.State, s.tracked.wants)
-		if len(s.kept) == len(ok.State) {
+		same := len(s.kept) == len(ok.State)
+		if s.trackToken && s.floor.risen != risen {
+			same = !s.tellToken() && same
+		}
+		if same {
 			return nil
 		}
 		ok.State = s.kept
@@ -186,6 +200,19 @@ func (s *session) inspectState(b *backend, pkt []byte) []byte {
 	_, seq := wire.Header(pkt)
 	s.scratch = wire.AppendOK(s.scratch[:0], seq, &ok, s.caps)
 	return s.scratch
+}
+
+// tellToken adds the session's token to the state that the client is told of. It is false
+// where there is none: the position that it takes cannot be asked for.
+func (s *session) tellToken() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), s.srv.settings.Load().ConnectTimeout)
+	defer cancel()
+	text, err := s.token(ctx)
+	if err != nil {
+		return false
+	}
+	s.kept = wire.AppendStateEntry(s.kept, &wire.StateEntry{Kind: wire.StateSysVar, Name: []byte(ownToken), Value: []byte(text)})
+	return true
 }
 
 // infile passes the client's file to the node, until the empty packet that ends it.

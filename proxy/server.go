@@ -21,20 +21,23 @@ import (
 
 // Server accepts clients and serves them.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	settings atomic.Pointer[Settings]
-	metrics  *metrics
-	pools    *pools
-	offers   *offers
-	learned  *router.Learned
-	secrets  *secrets
-	users    *userCounts
-	digests  digests
-	rsa      *rsaKey
-	refresh  throttle     // of account refreshes that failed logins ask for
-	changes  atomic.Int32 // statements under way that change accounts
-	rights   atomic.Pointer[rightsSeen]
+	cfg       Config
+	log       *slog.Logger
+	settings  atomic.Pointer[Settings]
+	metrics   *metrics
+	pools     *pools
+	recipes   recipes
+	offers    *offers
+	shared    sharedFloors // by the hint session=key
+	redirects redirects    // reads on the leader for want of a follower
+	learned   *router.Learned
+	secrets   *secrets
+	users     *userCounts
+	digests   digests
+	rsa       *rsaKey
+	refresh   throttle     // of account refreshes that failed logins ask for
+	changes   atomic.Int32 // statements under way that change accounts
+	rights    atomic.Pointer[rightsSeen]
 
 	nextID atomic.Uint32
 	gate   atomic.Pointer[closure] // closed while the leader changes; nil when open
@@ -59,6 +62,7 @@ func New(cfg Config, learned *router.Learned, reg prometheus.Registerer) (*Serve
 		secrets: newSecrets(), users: newUserCounts(), rsa: key,
 		sessions: make(map[uint32]*session), greeting: make(map[netip.Addr]int),
 	}
+	srv.metrics.evicted = srv.shared.count
 	srv.settings.Store(&cfg.Settings)
 	srv.pools = newPools(func() PoolSettings { return srv.settings.Load().Pool })
 	srv.nextID.Store(firstID)
@@ -176,10 +180,12 @@ func (srv *Server) accept(ctx context.Context, l net.Listener) error {
 func (srv *Server) serve(ctx context.Context, conn net.Conn) {
 	srv.metrics.accepted.Add(1)
 	s := &session{srv: srv, socket: conn, conn: newFastConn(conn), since: time.Now()}
+	ctx, s.cancel = context.WithCancel(ctx)
 	s.in.buf = s.in.small[:]
 	if err := s.origin(srv.settings.Load()); err != nil {
 		srv.log.Info("client refused", "remote", conn.RemoteAddr().String(), "err", err)
 		_ = conn.Close()
+		s.cancel()
 		return
 	}
 	s.id = firstID + (srv.nextID.Add(1)-firstID)%(1<<30-1)
@@ -187,6 +193,7 @@ func (srv *Server) serve(ctx context.Context, conn net.Conn) {
 		_ = s.reject(0, e)
 		srv.metrics.refused(e)
 		_ = conn.Close()
+		s.cancel()
 		return
 	}
 	if err := s.greet(ctx); err != nil {
@@ -194,12 +201,14 @@ func (srv *Server) serve(ctx context.Context, conn net.Conn) {
 		srv.leave(s)
 		srv.metrics.refused(err)
 		s.logger().Info("client refused", "err", err)
+		s.cancel()
 		return
 	}
 	// On a stack of its own: logging in has made this one large, and the session
 	// may stay for long.
 	srv.wg.Go(func() {
 		defer srv.leave(s)
+		defer s.cancel()
 		s.serve(ctx)
 	})
 }
@@ -305,7 +314,7 @@ func (srv *Server) drain(limit time.Duration) {
 				s.killed.Store(true)
 				_ = s.socket.Close()
 				if b := s.busy.Load(); b != nil {
-					b.cut()
+					b.cutFor(s)
 				}
 			}
 			<-done

@@ -54,29 +54,45 @@ type session struct {
 	unfit    string   // a follower to which this session's state could not be brought
 	unfitAt  uint64   // the version of that state
 
-	held    int  // bytes of the request under way, still in the buffer
-	cursor  byte // the flags of the COM_STMT_EXECUTE under way
-	scanner wire.Scanner
-	scratch []byte // for packets that are rewritten
-	kept    []byte // for session state that is filtered
-	mode    router.Mode
-	view    router.SessionView
-	state   sessionState
-	floor   floor
-	status  uint16 // the server status last told to the client
-	tracked trackList
-	asked   map[string]bool // variables that statements named as @@name, see ask
-	retrack bool            // the client changed what is tracked: ask for everything again
-	stmts   statements
-	temps   router.TempTables
-	hidden  bool // a text that may run later, unseen, makes temporary tables
-	xa      bool // an XA transaction is open on the home connection
-	role    bool // SET ROLE ran on the home connection: followers have the default role, and no reset brings it back
-	locks   bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
+	held        int  // bytes of the request under way, still in the buffer
+	cursor      byte // the flags of the COM_STMT_EXECUTE under way
+	scanner     wire.Scanner
+	scratch     []byte // for packets that are rewritten
+	kept        []byte // for session state that is filtered
+	mode        router.Mode
+	view        router.SessionView
+	state       sessionState
+	floor       floor
+	reign       uint64       // the epoch whose leader is known to have the floor; see newReign
+	level       router.Level // of the statement under way
+	shareKey    string       // of the hint session=key, while the statement or its transaction runs
+	taken       string       // the token that was last taken
+	status      uint16       // the server status last told to the client
+	tracked     trackList
+	trackToken  bool            // the client is told of its token, see tellToken
+	asked       map[string]bool // variables that statements named as @@name, see ask
+	retrack     bool            // the client changed what is tracked: ask for everything again
+	stateBefore uint64          // the version of state before the statement under way
+	narrows     bool            // a text may narrow session_track_system_variables, see askTracked
+	stmts       statements
+	temps       router.TempTables
+	hidden      bool // a text that may run later, unseen, makes temporary tables
+	xa          bool // an XA transaction is open on the home connection
+	role        bool // SET ROLE ran on the home connection: followers have the default role, and no reset brings it back
+	locks       bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
 
-	nailed   bool   // something is on the home connection that no other can be given, see tied
-	moved    bool   // the home connection was given up: the next one gets what was on it
-	insertID uint64 // the last id that an answer of the home connection told, see keepInsertID; 0: none
+	nailed          bool      // something is on the home connection that no other can be given, see boundHome
+	doubtful        bool      // a statement failed in a transaction: the server may have ended that
+	insertID        insertID  // of the home connection
+	needsID         bool      // the command under way may ask for it, see insertIDKnown
+	lostAt          time.Time // when a home connection was last lost under a read, see retryHome
+	homeOffered     bool      // the home connection has been offered to others
+	followerOffered bool      // the follower's connection has been
+	begun           bool      // the login was answered
+	changed         bool      // an answer told of a change that no variable tells
+	wantClean       bool      // the next home connection is to be reset: the statement asks about the last
+	about           about     // the last statement
+	place           place     // the follower that the session reads from
 
 	working atomic.Bool             // something is under way on the leader; read by Working
 	public  atomic.Pointer[public]  // what others may know
@@ -86,6 +102,7 @@ type session struct {
 	homeID  atomic.Uint32           // thread id of the home connection; read by KILL
 	turn    atomic.Uint64           // number of the statement; read by the watcher
 	killed  atomic.Bool             // set by KILL
+	cancel  context.CancelFunc      // ends what it waits for, for good
 	ending  atomic.Bool             // the server shuts down: end when idle
 	idle    atomic.Bool             // waiting for the client with nothing open; read by the drain
 }
@@ -113,7 +130,7 @@ func (s *session) serve(ctx context.Context) {
 	defer s.srv.metrics.open.Add(-1)
 	err := s.loop(ctx)
 	switch {
-	case errors.Is(err, errKilled):
+	case errors.Is(err, errKilled), errors.Is(err, context.Canceled) && s.killed.Load():
 		s.logger().Info("session killed")
 	case err == nil, errors.Is(err, errClientEnd):
 		if s.srv.log.Enabled(ctx, slog.LevelDebug) {
@@ -128,6 +145,7 @@ func (s *session) serve(ctx context.Context) {
 func (s *session) loop(ctx context.Context) error {
 	for {
 		s.leaveLeader()
+		s.rest()
 		if s.ending.Load() && !s.inTransaction() {
 			return nil
 		}
@@ -145,6 +163,7 @@ func (s *session) loop(ctx context.Context) error {
 			return s.inputError(err)
 		}
 		s.turn.Add(1)
+		s.needsID = false
 		if err := s.dispatch(ctx, &req); err != nil {
 			return err
 		}
@@ -228,10 +247,16 @@ func (s *session) after(b *backend, a *answer) error {
 	}
 	s.view.InTransaction = s.inTransaction()
 	s.view.Autocommit = s.status&uint16(wire.StatusAutocommit) != 0
+	switch {
+	case a.code != 0:
+		s.doubtful = s.doubtful || s.inTransaction() || !s.view.Autocommit
+	case a.told:
+		s.doubtful = false
+	}
 	if s.retrack {
-		_, err := b.command(wire.ComQuery, b.setUpSQL(s.mariadb()))
+		err := s.trackAgain(b)
 		if s.retrack = mustChange(err); err != nil && !s.retrack {
-			return s.lostHome(err, true)
+			return s.lostHome(err, &answer{forwarded: true}, fateUnknown)
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 )
 
@@ -14,13 +13,16 @@ type sessionState struct {
 	version uint64 // grows with each change
 	schema  string
 	vars    []variable
-	unmoved string // a variable was set that another home connection would lack; its name
-	fixed   string // a variable was set whose effect cannot be carried to another connection; its name
+	id      uint64     // see stateIDs; 0: none yet
+	made    [2]*varSet // what current returned last, for followers and for home
+	unmoved string     // a variable was set that another home connection would lack; its name
+	fixed   string     // a variable was set whose effect cannot be carried to another connection; its name
 }
 
 type variable struct {
 	name, value string
 	version     uint64 // of the state when it changed
+	home        bool   // it has a meaning on home connections only
 }
 
 // stays are variables that are not carried to followers: they have a meaning on
@@ -38,6 +40,13 @@ var stays = map[string]bool{
 	"warning_count": true, "error_count": true, "proxy_user": true, "external_user": true,
 	"in_transaction": true, "statement_id": true, "rand_seed1": true, "rand_seed2": true, "lock_wait_timeout": true,
 	"innodb_lock_wait_timeout": true, "profiling": true, "slow_query_log": true,
+}
+
+// homeOnly are those of stays that can be brought to another home connection.
+var homeOnly = map[string]bool{
+	"foreign_key_checks": true, "unique_checks": true, "check_constraint_checks": true,
+	"lock_wait_timeout": true, "innodb_lock_wait_timeout": true, "transaction_read_only": true, "tx_read_only": true,
+	"auto_increment_increment": true, "auto_increment_offset": true,
 }
 
 // reported are those of stays that the servers report by themselves, that
@@ -60,7 +69,7 @@ func (st *sessionState) set(name, value string) {
 	if fixes[name] {
 		st.fixed = name
 	}
-	if stays[name] {
+	if stays[name] && !homeOnly[name] {
 		if !reported[name] {
 			st.unmoved = name
 		}
@@ -71,11 +80,11 @@ func (st *sessionState) set(name, value string) {
 		if v := &st.vars[i]; v.name == name {
 			// Last set comes last: SET NAMES changes several, and the order counts.
 			copy(st.vars[i:], st.vars[i+1:])
-			st.vars[len(st.vars)-1] = variable{name, value, st.version}
+			st.vars[len(st.vars)-1] = variable{name, value, st.version, homeOnly[name]}
 			return
 		}
 	}
-	st.vars = append(st.vars, variable{name, value, st.version})
+	st.vars = append(st.vars, variable{name, value, st.version, homeOnly[name]})
 }
 
 func (st *sessionState) use(schema string) {
@@ -100,26 +109,7 @@ func (st *sessionState) has(name, value string) bool {
 func (st *sessionState) forget() {
 	st.vars = nil
 	st.fixed, st.unmoved = "", ""
-	st.version = 0
-}
-
-// since returns the statement that brings a connection of version v up to date;
-// empty where there is nothing to do.
-func (st *sessionState) since(v uint64) string {
-	var sql strings.Builder
-	for i := range st.vars {
-		x := &st.vars[i]
-		if x.version <= v {
-			continue
-		}
-		if sql.Len() == 0 {
-			sql.WriteString("SET ")
-		} else {
-			sql.WriteByte(',')
-		}
-		x.assign(&sql)
-	}
-	return sql.String()
+	st.version, st.id = 0, 0
 }
 
 // assign writes one assignment of a SET.
@@ -135,31 +125,9 @@ func (x *variable) assign(sql *strings.Builder) {
 	appendValue(sql, x.name, x.value)
 }
 
-// names returns the variables that changed after version v, in order.
-func (st *sessionState) names(v uint64) []string {
-	var list []string
-	for _, x := range st.vars {
-		if x.version > v {
-			list = append(list, x.name)
-		}
-	}
-	return list
-}
-
-// only returns the statement that sets one variable.
-func (st *sessionState) only(name string) string {
-	var sql strings.Builder
-	for i := range st.vars {
-		if st.vars[i].name == name {
-			sql.WriteString("SET ")
-			st.vars[i].assign(&sql)
-		}
-	}
-	return sql.String()
-}
-
 // drop forgets a variable.
 func (st *sessionState) drop(name string) {
+	st.version++
 	st.vars = slices.DeleteFunc(st.vars, func(x variable) bool { return x.name == name })
 }
 
@@ -180,7 +148,7 @@ func appendValue(sql *strings.Builder, name, value string) {
 			return
 		}
 		const digits = "0123456789abcdef"
-		sql.WriteString("_utf8 x'")
+		sql.WriteString("_utf8mb4 x'")
 		for i := range len(value) {
 			sql.WriteByte(digits[value[i]>>4])
 			sql.WriteByte(digits[value[i]&15])
@@ -212,7 +180,7 @@ func (s *session) learn(b *backend, ok *wire.OK) {
 		switch e.Kind {
 		case wire.StateSysVar:
 			if string(e.Name) == "last_gtid" {
-				s.floor.wrote(gtid.MariaDB, string(e.Value))
+				s.floor.wrote(s.snapshot(), string(e.Value))
 				continue
 			}
 			name, value := string(e.Name), string(e.Value)
@@ -224,6 +192,8 @@ func (s *session) learn(b *backend, ok *wire.OK) {
 			s.publish()
 		case wire.StateGTIDs:
 			s.learnGTID(&e)
+		case wire.StateChanged:
+			s.changed = true
 		}
 	}
 }
@@ -240,17 +210,26 @@ func (s *session) note(name, value string) {
 			s.tracked.parse(value)
 			s.retrack = true
 		}
+	case "session_track_schema":
+		s.retrack = s.retrack || !on(value)
+	case "session_track_state_change":
+		s.tracked.changes = on(value)
 	case "session_track_gtids":
 		s.tracked.gtids = value != "OFF"
 		s.retrack = s.retrack || value == "OFF"
 	}
 }
 
+// on reads a switch as the trackers give it.
+func on(value string) bool { return value == "ON" || value == "1" }
+
 // trackList is the client's own session_track_system_variables.
 type trackList struct {
 	all   bool
 	gtids bool // the client's session_track_gtids is on
-	names map[string]bool
+	// changes: the client's session_track_state_change is on
+	changes bool
+	names   map[string]bool
 }
 
 func (t *trackList) parse(list string) {
@@ -269,6 +248,8 @@ func (t *trackList) wants(kind wire.StateKind, name []byte) bool {
 	case wire.StateSysVar:
 	case wire.StateGTIDs:
 		return t.gtids
+	case wire.StateChanged:
+		return t.changes
 	default:
 		return true
 	}

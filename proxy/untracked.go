@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/bellwetherdb/bellwether/internal/wire"
 	"github.com/bellwetherdb/bellwether/router"
@@ -44,6 +46,9 @@ func (s *session) ask(b *backend, sql []byte, st *router.Statement) error {
 	if st.Class == router.ClassRead || !(st.Verb == router.VerbSet || st.Opaque || st.Multi || st.UsesPrepareSQL) {
 		return nil
 	}
+	if err := errors.Join(s.askTracked(b, sql, st), s.askReported(b, st)); err != nil {
+		return err
+	}
 	for name := range router.VariablesNamed(sql) {
 		s.mention(name)
 	}
@@ -80,13 +85,76 @@ func (s *session) ask(b *backend, sql []byte, st *router.Statement) error {
 	return nil
 }
 
+// trackedVariable lists what the server tells of.
+const trackedVariable = "session_track_system_variables"
+
+// askTracked asks whether a statement narrowed what the server tells of, for the
+// server stops telling in that very statement. What else changed in it, where it may
+// have changed more, is not known: then the session reads at home from now on.
+func (s *session) askTracked(b *backend, sql []byte, st *router.Statement) error {
+	if !s.narrows && !containsFold(sql, trackedVariable) && !(st.Opaque && slices.Contains(s.srv.cfg.Routines().Assigns(), trackedVariable)) {
+		return nil
+	}
+	s.narrows = true // it may have been put into a text that runs later
+	value, err := s.variable(b, trackedVariable)
+	if err != nil || value == nil || *value == "*" {
+		return err
+	}
+	s.tracked.parse(*value)
+	if alone := st.Verb == router.VerbSet && !st.Multi && bytes.Count(sql, []byte("=")) == 1; !alone {
+		s.state.fixed = trackedVariable
+	}
+	return s.trackAgain(b)
+}
+
+// askReported asks for the variables that a server reported as changed while it ran
+// something of which only parts can be seen: MariaDB tells what SET STATEMENT sets,
+// but not that it is as before when the statement is over.
+func (s *session) askReported(b *backend, st *router.Statement) error {
+	if !st.Opaque || s.state.version == s.stateBefore {
+		return nil
+	}
+	for _, x := range slices.Clone(s.state.vars) {
+		if x.version <= s.stateBefore || x.name == namesVariable || strings.HasPrefix(x.name, "character_set_") {
+			continue
+		}
+		value, err := s.variable(b, x.name)
+		if err != nil {
+			return err
+		}
+		if value != nil && *value != x.value {
+			s.state.set(x.name, *value)
+			s.note(x.name, *value)
+		}
+	}
+	return nil
+}
+
+// trackAgain lets the server tell of everything again, and asks for the schema,
+// which may have changed in between.
+func (s *session) trackAgain(b *backend) error {
+	if _, err := b.command(wire.ComQuery, b.setUpSQL(s.mariadb())); err != nil {
+		return err
+	}
+	schema, err := b.queryText("SELECT COALESCE(DATABASE(), '')")
+	if err != nil {
+		return err
+	}
+	if schema != s.state.schema {
+		s.state.use(schema)
+		b.schema = schema
+		s.publish()
+	}
+	return nil
+}
+
 // askHome is ask for the home connection; its failure loses the session's state.
 func (s *session) askHome(sql []byte, st *router.Statement) error {
 	if s.home == nil {
 		return nil
 	}
 	if err := s.ask(s.home, sql, st); err != nil {
-		return s.lostHome(err, true)
+		return s.lostHome(err, &answer{forwarded: true}, fateUnknown)
 	}
 	return nil
 }

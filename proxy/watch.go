@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +24,8 @@ func (srv *Server) watch(ctx context.Context) {
 	seen := make(map[uint32]uint64)    // the turn in which a session was busy at the last look
 	down := make(map[string]time.Time) // since when a node has been down
 	hung := map[uint32]bool{}          // sessions whose home connection was closed at the last look
+	var warming sync.WaitGroup
+	defer warming.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -30,6 +33,7 @@ func (srv *Server) watch(ctx context.Context) {
 		case now := <-tick.C:
 			snap := srv.cfg.Topology.Load()
 			srv.pools.sweep(now, snap, false)
+			srv.warm(ctx, snap, &warming)
 			silent(down, snap, now)
 			seen = srv.look(ctx, seen, down)
 			hung = srv.lookHome(snap, hung)
@@ -45,7 +49,7 @@ func (srv *Server) lookHome(snap *topology.Snapshot, before map[uint32]bool) map
 	hung := make(map[uint32]bool)
 	for _, s := range srv.all() {
 		b := s.homeNow.Load()
-		if b == nil || s.busy.Load() != nil || snap.Leader == nil || snap.Leader.Name != b.node ||
+		if b == nil || s.busy.Load() != nil || !b.uses(s) || snap.Leader == nil || snap.Leader.Name != b.node ||
 			snap.Leader.State != topology.StateUp || !hungUp(b.raw) {
 			continue
 		}
@@ -98,7 +102,7 @@ func (srv *Server) look(ctx context.Context, before map[uint32]uint64, down map[
 		// A node that closed its side before the request was sent is not noticed by
 		// who waits for an answer, where its end still takes what is sent.
 		if srv.abandoned(b, down) || hungUp(b.raw) {
-			b.cut()
+			b.cutFor(s)
 			continue
 		}
 		if !s.gone() {
