@@ -44,7 +44,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			HiddenDefaultCmd: true,
 		},
 	}
-	root.AddCommand(serveCommand(), checkCommand(), demoCommand(), statusCommand(), switchoverCommand(), versionCommand())
+	root.AddCommand(serveCommand(), checkCommand(), demoCommand(), statusCommand(), switchoverCommand(),
+		failoverCommand(), incidentsCommand(), rescueCommand(), verifyCommand(), cloneCommand(), repairCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -82,26 +82,35 @@ const maxAnswer = 8 << 20
 
 // getJSON reads a JSON answer. An answer of "not found" changes nothing.
 func getJSON(ctx context.Context, url string, into any) error {
+	status, err := fetchJSON(ctx, url, into)
+	switch {
+	case err != nil:
+		return err
+	case status == http.StatusOK, status == http.StatusNotFound, status == http.StatusServiceUnavailable: // the latter is /readyz saying no
+		return nil
+	default:
+		return fmt.Errorf("%s: %d %s", url, status, http.StatusText(status))
+	}
+}
+
+// fetchJSON returns the status of an answer, and reads it where it is one of Bellwether's.
+func fetchJSON(ctx context.Context, url string, into any) (status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	switch resp.StatusCode {
-	case http.StatusOK, http.StatusServiceUnavailable: // the latter is /readyz saying no
-	case http.StatusNotFound:
-		return nil
-	default:
-		return fmt.Errorf("%s: %s", url, resp.Status)
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
+		return resp.StatusCode, nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
-		return fmt.Errorf("%s: not an answer of Bellwether: %w", url, err)
+		return resp.StatusCode, fmt.Errorf("%s: not an answer of Bellwether: %w", url, err)
 	}
-	return nil
+	return resp.StatusCode, nil
 }
 
 func (s *status) write(w io.Writer, now time.Time) {
@@ -117,6 +126,13 @@ func (s *status) write(w io.Writer, now time.Time) {
 	}
 	fmt.Fprintf(w, "%s, epoch %d, %s\n\n", leader, s.topology.Epoch, s.topology.Flavor)
 	s.writeNodes(w)
+	if a := s.topology.Acknowledgement; a != nil {
+		fmt.Fprintf(w, "\nacknowledgement: %s; in sync: %s; %d transactions wait\n",
+			strings.TrimSuffix(a.State+", "+a.Why, ", "), strings.Join(a.InSync, ", "), a.Unacknowledged)
+		if a.Insufficient {
+			fmt.Fprintln(w, "FEWER FOLLOWERS ARE IN SYNC THAN ARE ASKED FOR")
+		}
+	}
 	if s.config != nil {
 		s.writeConfig(w, now)
 	}

@@ -49,13 +49,24 @@ Exits with 0 when the new leader takes writes, or a dry run finds nothing agains
 }
 
 func askSwitchover(ctx context.Context, url, token string, body admin.SwitchoverRequest) (*admin.SwitchoverView, error) {
+	v := new(admin.SwitchoverView)
+	status, err := askChange(ctx, url+"/v1/switchover", token, body, v)
+	if err == nil && status != http.StatusOK && v.Error == "" {
+		v.Error = http.StatusText(status)
+	}
+	return v, err
+}
+
+// askChange sends a request that changes something, and returns the status of the
+// answer, which it reads into v.
+func askChange(ctx context.Context, url, token string, body, v any) (status int, err error) {
 	b, err := json.Marshal(body)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/switchover", bytes.NewReader(b))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(b))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if token != "" {
@@ -63,17 +74,13 @@ func askSwitchover(ctx context.Context, url, token string, body admin.Switchover
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	v := new(admin.SwitchoverView)
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(v); err != nil {
-		return nil, fmt.Errorf("%s: not an answer of Bellwether: %w", resp.Status, err)
+		return 0, fmt.Errorf("%s: not an answer of Bellwether: %w", resp.Status, err)
 	}
-	if resp.StatusCode != http.StatusOK && v.Error == "" {
-		v.Error = resp.Status
-	}
-	return v, nil
+	return resp.StatusCode, nil
 }
 
 // writeSwitchover tells people what was done, and returns whether it was.

@@ -24,11 +24,22 @@ type Config struct {
 	Stats    func() StatsView             // behind /v1/stats
 	Sessions func(limit int) SessionsView // behind /v1/sessions; at most limit, the oldest first
 	Digests  func(limit int) DigestsView  // behind /v1/digests; at most limit, the most frequent first
+	// Repair makes a follower equal to the leader, and returns at once; behind POST
+	// /v1/replication/repair. nil where Bellwether does not replicate.
+	Repair func(RepairRequest) error
+	// Acknowledgement is part of /v1/topology; nil where Bellwether does not
+	// replicate, and its answer nil where the leader does not wait for followers.
+	Acknowledgement func() *AckView
 	// Switchover makes another node the leader; behind POST /v1/switchover.
 	Switchover func(context.Context, SwitchoverRequest) (SwitchoverView, error)
-	Token      func() string // what requests that change something must bear; empty: they must come from this machine
-	Version    VersionView
-	Log        *slog.Logger // default: slog.Default
+	// FailoverState is behind GET /v1/failover, Failover behind POST; Incidents behind
+	// /v1/incidents, at most limit, the newest last.
+	FailoverState func() FailoverView
+	Failover      func(context.Context, FailoverRequest) (FailoverAnswer, error)
+	Incidents     func(limit int) any
+	Token         func() string // what requests that change something must bear; empty: they must come from this machine
+	Version       VersionView
+	Log           *slog.Logger // default: slog.Default
 }
 
 // Bounds that keep a slow or hostile client from tying anything up.

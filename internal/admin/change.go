@@ -54,32 +54,73 @@ const maxBody = 64 << 10
 
 // switchover answers POST /v1/switchover.
 func (s *Server) switchover(w http.ResponseWriter, r *http.Request) {
-	if code, err := s.mayChange(r); err != nil {
-		s.fail(w, code, err.Error())
-		return
-	}
 	var req SwitchoverRequest
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&req); err != nil {
-		s.fail(w, http.StatusBadRequest, "the body is not a request: "+err.Error())
-		return
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		s.fail(w, http.StatusBadRequest, "there is more in the body than one request")
+	if !s.takeChange(w, r, &req) {
 		return
 	}
 	// Who asked may go away: what was begun is brought to its end.
 	v, err := s.cfg.Switchover(context.WithoutCancel(r.Context()), req)
-	code := http.StatusOK
 	if err != nil {
 		v.Error = err.Error()
-		code = http.StatusInternalServerError
-		if errors.Is(err, ErrRefused) || errors.Is(err, ErrBusy) {
-			code = http.StatusConflict
-		}
 	}
-	s.reply(w, code, v)
+	s.reply(w, changeStatus(err), v)
+}
+
+// changeStatus is the status of a change that ended so.
+func changeStatus(err error) int {
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.Is(err, ErrRefused), errors.Is(err, ErrBusy):
+		return http.StatusConflict
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// RepairRequest is the body of POST /v1/replication/repair.
+type RepairRequest struct {
+	Node string `json:"node"`
+}
+
+// RepairView is its answer.
+type RepairView struct {
+	Node  string `json:"node"`
+	Begun bool   `json:"begun"`
+	Error string `json:"error,omitempty"`
+}
+
+// repair answers POST /v1/replication/repair.
+func (s *Server) repair(w http.ResponseWriter, r *http.Request) {
+	var req RepairRequest
+	if !s.takeChange(w, r, &req) {
+		return
+	}
+	if err := s.cfg.Repair(req); err != nil {
+		s.reply(w, http.StatusConflict, RepairView{Node: req.Node, Error: err.Error()})
+		return
+	}
+	s.reply(w, http.StatusAccepted, RepairView{Node: req.Node, Begun: true})
+}
+
+// takeChange reads the body of a request that changes something. Where it may not,
+// or is none, it answers and returns false.
+func (s *Server) takeChange(w http.ResponseWriter, r *http.Request, into any) bool {
+	if code, err := s.mayChange(r); err != nil {
+		s.fail(w, code, err.Error())
+		return false
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		s.fail(w, http.StatusBadRequest, "the body is not a request: "+err.Error())
+		return false
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		s.fail(w, http.StatusBadRequest, "there is more in the body than one request")
+		return false
+	}
+	return true
 }
 
 // mayChange says whether a request may change something. With a token it must bear

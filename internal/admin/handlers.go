@@ -19,6 +19,9 @@ const (
 	maxSessions     = 1000
 	defaultDigests  = 50
 	maxDigests      = 1000
+
+	defaultIncidents = 20
+	maxIncidents     = 500
 )
 
 //go:embed page
@@ -32,7 +35,11 @@ func (s *Server) routes() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /v1/topology", func(w http.ResponseWriter, _ *http.Request) {
-		s.reply(w, http.StatusOK, viewTopology(s.cfg.Topology(), time.Now()))
+		v := viewTopology(s.cfg.Topology(), time.Now())
+		if s.cfg.Acknowledgement != nil {
+			v.Acknowledgement = s.cfg.Acknowledgement()
+		}
+		s.reply(w, http.StatusOK, v)
 	})
 	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) {
 		s.reply(w, http.StatusOK, s.cfg.Version)
@@ -49,8 +56,20 @@ func (s *Server) routes() http.Handler {
 	if f := s.cfg.Digests; f != nil {
 		mux.HandleFunc("GET /v1/digests", limited(s, defaultDigests, maxDigests, f))
 	}
+	if s.cfg.Repair != nil {
+		mux.HandleFunc("POST /v1/replication/repair", s.repair)
+	}
 	if s.cfg.Switchover != nil {
 		mux.HandleFunc("POST /v1/switchover", s.switchover)
+	}
+	if f := s.cfg.FailoverState; f != nil {
+		mux.HandleFunc("GET /v1/failover", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, http.StatusOK, f()) })
+	}
+	if s.cfg.Failover != nil {
+		mux.HandleFunc("POST /v1/failover", s.failover)
+	}
+	if f := s.cfg.Incidents; f != nil {
+		mux.HandleFunc("GET /v1/incidents", limited(s, defaultIncidents, maxIncidents, f))
 	}
 	if g := s.cfg.Gatherer; g != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{

@@ -13,6 +13,18 @@ type TopologyView struct {
 	Flavor string     `json:"flavor"` // mariadb | mysql
 	Leader *string    `json:"leader"` // name of the node that takes writes; null when unknown
 	Nodes  []NodeView `json:"nodes"`  // in the order of the configuration
+	// Acknowledgement of the leader's transactions by the engine; not there where the
+	// leader does not wait for followers.
+	Acknowledgement *AckView `json:"acknowledgement,omitempty"`
+}
+
+// AckView is how transactions are acknowledged to the leader (replication.acks).
+type AckView struct {
+	State          string   `json:"state"`          // acknowledging | standby (another proxy does) | waiting
+	Why            string   `json:"why"`            // of the latter two
+	InSync         []string `json:"in_sync"`        // names of the followers in the in-sync set
+	Insufficient   bool     `json:"insufficient"`   // fewer are in sync than the configuration asks for
+	Unacknowledged int      `json:"unacknowledged"` // transactions
 }
 
 // NodeView is one node.
@@ -33,7 +45,8 @@ type NodeView struct {
 	Connections int64    `json:"connections"` // open, idle ones included
 	Version     string   `json:"version"`
 	ServerID    uint64   `json:"server_id"`
-	UUID        string   `json:"uuid"` // empty on MariaDB
+	UUID        string   `json:"uuid"`                  // empty on MariaDB
+	Replication string   `json:"replication,omitempty"` // what the engine does with it; not in native mode
 }
 
 // StatsView is the answer of /v1/stats. All counters are of this process.
@@ -129,7 +142,7 @@ func viewNode(n *topology.Node, now time.Time) NodeView {
 	v := NodeView{
 		Name: n.Name, Address: n.Address, Role: n.Role.String(), State: n.State.String(),
 		Eligible: n.Eligible, Why: n.Why, Position: n.Position.String(), Weight: n.Weight, Zone: n.Zone,
-		Version: n.Version, ServerID: n.ServerID, UUID: n.UUID,
+		Version: n.Version, ServerID: n.ServerID, UUID: n.UUID, Replication: n.Replication,
 	}
 	if n.Lag.Known {
 		behind, age := milliseconds(n.Lag.Behind), milliseconds(max(now.Sub(n.Lag.Measured), 0))

@@ -20,13 +20,21 @@ func (a *App) admin(ctx context.Context, at *Addresses) (runner, error) {
 	if a.cfg.Admin.Address == "" {
 		return nil, nil
 	}
-	s, err := admin.New(admin.Config{
+	cfg := admin.Config{
 		Address: a.cfg.Admin.Address, Topology: a.store.Load, Ready: a.ready, Gatherer: a.registry,
 		Config: a.configView, Stats: a.stats, Sessions: a.sessions, Digests: a.digests,
 		Switchover: a.switchover, Token: a.token,
 		Version: admin.VersionView{Version: a.opts.Version, Go: runtime.Version()},
 		Log:     a.log.With("part", "admin"),
-	})
+	}
+	if a.engine != nil {
+		cfg.Acknowledgement = a.acknowledgement
+		cfg.Repair = func(r admin.RepairRequest) error { return a.engine.Repair(r.Node) }
+	}
+	if a.loop != nil {
+		cfg.FailoverState, cfg.Failover, cfg.Incidents = a.failoverView, a.failover, a.incidents
+	}
+	s, err := admin.New(cfg)
 	if err != nil {
 		return nil, err
 	}

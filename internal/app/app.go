@@ -17,10 +17,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bellwetherdb/bellwether/configs"
+	"github.com/bellwetherdb/bellwether/failover/executor"
+	"github.com/bellwetherdb/bellwether/internal/admin"
 	"github.com/bellwetherdb/bellwether/internal/catalog"
 	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/lagmonitor"
 	"github.com/bellwetherdb/bellwether/proxy"
+	"github.com/bellwetherdb/bellwether/replicator"
 	"github.com/bellwetherdb/bellwether/router"
 )
 
@@ -55,9 +58,12 @@ type App struct {
 	learned   *router.Learned
 	own       ownCertificate
 	monitor   *lagmonitor.Monitor
+	engine    *replicator.Engine // nil in native mode
 	catalog   *catalog.Poller
 	proxy     *proxy.Server
 	watcher   *configs.Watcher
+	loop      *executor.Loop // nil where failover is off
+	closers   []func() error // what the loop uses, closed after it
 	started   time.Time
 	switching sync.Mutex // held while the leader is changed
 	built     *built     // of the configuration that is applied; belongs to apply once Run runs
@@ -75,6 +81,12 @@ func New(cfg *configs.Config, log *slog.Logger, opts Options) (*App, error) {
 		return nil, err
 	}
 	a.built = b
+	if cfg.Replication.Mode == "engine" {
+		if a.engine, err = replicator.New(b.engine, log.With("part", "replicator"), a.registry); err != nil {
+			return nil, err
+		}
+		b.monitor.Following = a.following
+	}
 	if a.monitor, err = lagmonitor.New(b.monitor, a.store, log.With("part", "lagmonitor"), a.registry); err != nil {
 		return nil, fmt.Errorf("lag monitor: %w", err)
 	}
@@ -85,10 +97,14 @@ func New(cfg *configs.Config, log *slog.Logger, opts Options) (*App, error) {
 		Topology: a.store, Log: log.With("part", "proxy"),
 		Accounts: a.catalog.Accounts, RefreshAccounts: a.catalog.RefreshAccounts,
 		Routines: a.catalog.Routines, Server: a.serverInfo,
-		Settings: b.proxy,
+		Positions: a.monitor,
+		Settings:  b.proxy,
 	}, a.learned, a.registry)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	if err := a.newLoop(); err != nil {
+		return nil, err
 	}
 	if opts.Path != "" {
 		a.watcher, err = configs.NewWatcher(opts.Path, cfg, a.apply,
@@ -118,6 +134,12 @@ const defaultTracked = "time_zone,autocommit,character_set_client,character_set_
 // apply gives a changed configuration to all parts, or to none: what can fail is
 // tried first, and taken back where a later part refuses.
 func (a *App) apply(next *configs.Config) error {
+	if a.loop != nil && !sameNodes(a.cfg, next) {
+		return errors.New("cluster.nodes: with failover on, other nodes need a restart")
+	}
+	if a.loop != nil && a.engine != nil && !sameAcks(a.cfg, next) {
+		return errors.New("replication.acks: with failover on, others need a restart")
+	}
 	b, err := build(next, a.learned, &a.own)
 	if err != nil {
 		return err
@@ -129,6 +151,9 @@ func (a *App) apply(next *configs.Config) error {
 		return errors.Join(err, a.monitor.Reconfigure(a.built.monitor))
 	}
 	a.built = b
+	if a.engine != nil {
+		a.engine.Reconfigure(b.engine)
+	}
 	a.proxy.Reload(b.proxy)
 	if a.opts.Level != nil {
 		var level slog.Level
@@ -165,7 +190,13 @@ func (a *App) Run(ctx context.Context) error {
 	context.AfterFunc(parts, cancel) // a part that fails ends the program
 	g.Go(func() error { return a.monitor.Run(parts) })
 	g.Go(func() error { return a.catalog.Run(parts) })
+	if a.engine != nil {
+		g.Go(func() error { return a.engine.Run(parts) })
+	}
 	g.Go(func() error { return a.adaptProcs(parts) })
+	if a.loop != nil {
+		g.Go(func() error { return a.loop.Run(parts) })
+	}
 	if adm != nil {
 		g.Go(func() error { return adm.Run(parts) })
 	}
@@ -175,7 +206,11 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	err = a.proxy.Run(serving, a.drain, listeners...)
 	stop()
-	return errors.Join(err, g.Wait())
+	err = errors.Join(err, g.Wait())
+	for _, c := range a.closers {
+		err = errors.Join(err, c())
+	}
+	return err
 }
 
 // drain is the time that open transactions have, as configured now.
@@ -254,3 +289,26 @@ func (a *App) Store() *topology.Store { return a.store }
 
 // Registry returns the metrics, for those who show them.
 func (a *App) Registry() *prometheus.Registry { return a.registry }
+
+// Failover returns the state of what changes the leader; false where that is off.
+func (a *App) Failover() (executor.View, bool) {
+	if a.loop == nil {
+		return executor.View{}, false
+	}
+	return a.loop.View(), true
+}
+
+// Incidents returns the latest changes of the leader, the newest last; none where
+// failover is off.
+func (a *App) Incidents(limit int) ([]executor.Incident, error) {
+	if a.loop == nil {
+		return nil, nil
+	}
+	return a.loop.Incidents(limit)
+}
+
+// Switchover makes the node of that name the leader, or the best one where it is
+// empty, and returns what was done.
+func (a *App) Switchover(ctx context.Context, to string) (admin.SwitchoverView, error) {
+	return a.switchover(ctx, admin.SwitchoverRequest{To: to})
+}

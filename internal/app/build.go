@@ -13,6 +13,7 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/topology"
 	"github.com/bellwetherdb/bellwether/lagmonitor"
 	"github.com/bellwetherdb/bellwether/proxy"
+	"github.com/bellwetherdb/bellwether/replicator"
 	"github.com/bellwetherdb/bellwether/router"
 )
 
@@ -21,6 +22,7 @@ type built struct {
 	monitor lagmonitor.Config
 	catalog catalog.Config
 	proxy   proxy.Settings
+	engine  replicator.Config // in engine mode
 }
 
 // build translates a configuration. What it cannot find wrong, Validate has.
@@ -32,6 +34,9 @@ func build(c *configs.Config, learned *router.Learned, own *ownCertificate) (*bu
 	b := &built{
 		monitor: monitorConfig(c, password, nodeTLS(c)),
 		catalog: catalog.Config{User: c.Cluster.User, Password: password, TLS: nodeTLS(c), ConnectTimeout: c.Cluster.ConnectTimeout},
+	}
+	if b.engine, err = engineConfig(c, nodeTLS(c)); err != nil {
+		return nil, err
 	}
 	b.proxy, err = proxySettings(c, password, learned, own)
 	return b, err
@@ -57,10 +62,19 @@ func monitorConfig(c *configs.Config, password string, nodeTLS mysqlconn.TLS) la
 		n := &c.Cluster.Nodes[i]
 		m.Nodes = append(m.Nodes, lagmonitor.NodeConfig{
 			Name: n.Name, Address: n.Address, Weight: n.ReadWeight(), Zone: n.Zone,
-			Role: roleOf(n.Role), Drain: n.State == "drain",
+			Role: monitoredRole(c, n), Drain: n.State == "drain",
 		})
 	}
 	return m
+}
+
+// monitoredRole is what a node is by the configuration, for good. Where failover is on, the
+// record says who leads.
+func monitoredRole(c *configs.Config, n *configs.Node) topology.Role {
+	if c.Failover.Mode != "off" {
+		return topology.RoleUnknown
+	}
+	return roleOf(n.Role)
 }
 
 func flavorOf(s string) gtid.Flavor {
@@ -88,7 +102,9 @@ func roleOf(s string) topology.Role {
 func proxySettings(c *configs.Config, password string, learned *router.Learned, own *ownCertificate) (proxy.Settings, error) {
 	set := proxy.Settings{
 		Probe:                        proxy.User{Name: c.Cluster.User, Password: password},
-		Eventual:                     c.Routing.Consistency == "eventual",
+		CausalWait:                   c.Routing.CausalWait,
+		MaxLeaderReads:               c.Routing.MaxLeaderReads,
+		RedirectWait:                 c.Pool.Wait,
 		MaxConnections:               c.Limits.MaxConnections,
 		MaxConnectionsPerUser:        c.Limits.MaxConnectionsPerUser,
 		MaxUnauthenticatedPerAddress: c.Limits.MaxUnauthenticatedPerAddress,
@@ -102,9 +118,13 @@ func proxySettings(c *configs.Config, password string, learned *router.Learned, 
 		SendProxy:                    map[string]int{"v1": 1, "v2": 2}[c.Cluster.ProxyProtocol],
 		ConnectTimeout:               c.Cluster.ConnectTimeout,
 		Pool: proxy.PoolSettings{
-			MaxIdle: c.Pool.MaxIdle, IdleTimeout: c.Pool.IdleTimeout, MaxLifetime: c.Pool.MaxLifetime,
+			MaxIdle: c.Pool.MaxIdle, MinIdle: c.Pool.MinIdle, IdleTimeout: c.Pool.IdleTimeout, MaxLifetime: c.Pool.MaxLifetime,
 			MaxPerNode: c.Pool.MaxPerNode, Wait: c.Pool.Wait,
+			Share: c.Pool.Mode == "transaction", MaxPrepared: c.Pool.MaxPrepared,
 		},
+	}
+	if c.Routing.LeaderOverload == "error" {
+		set.RedirectWait = c.Routing.CausalWait
 	}
 	var err error
 	if set.Policy, err = policyOf(c, learned); err != nil {
@@ -146,13 +166,14 @@ func prefixes(list []string) ([]netip.Prefix, error) {
 func policyOf(c *configs.Config, learned *router.Learned) (*router.Policy, error) {
 	spec := router.PolicySpec{
 		MaxLag: c.Routing.MaxLag, NoFollower: c.Routing.NoFollower, Pin: c.Routing.Pin,
-		Zone: c.Cluster.Zone, Learned: learned,
+		Zone: c.Cluster.Zone, ByLatency: c.Routing.Balance == "latency", Learned: learned, Consistency: c.Routing.Consistency,
 	}
 	for i := range c.Routing.Rules {
 		r := &c.Routing.Rules[i]
 		spec.Rules = append(spec.Rules, router.RuleSpec{
 			Name: r.Name, Users: r.Users, Schemas: r.Schemas, Clients: r.Clients, Pattern: r.Pattern,
 			Digest: r.Digest, Target: r.Target, Node: r.Node, MaxLag: r.MaxLag, NoFollower: r.NoFollower,
+			Consistency: r.Consistency,
 		})
 	}
 	p, err := router.NewPolicy(spec)

@@ -39,23 +39,35 @@ func (a *App) switchover(ctx context.Context, req admin.SwitchoverRequest) (admi
 	defer a.switching.Unlock()
 	c := a.current()
 	for i := range c.Cluster.Nodes {
-		if n := &c.Cluster.Nodes[i]; n.Role == "leader" || n.Role == "follower" {
+		if n := &c.Cluster.Nodes[i]; a.loop == nil && (n.Role == "leader" || n.Role == "follower") {
 			why := fmt.Sprintf("the configuration says that %s is a %s (cluster.nodes): take roles out of the file first", n.Name, n.Role)
 			return admin.SwitchoverView{DryRun: req.DryRun, Reasons: []string{why}}, admin.ErrRefused
 		}
 	}
-	cfg, err := switchoverConfig(c)
+	cfg, err := a.switchoverConfig(c)
 	if err != nil {
 		return admin.SwitchoverView{}, err
 	}
-	r, err := executor.Switchover(ctx, cfg, a.store, a.proxy, req.To, req.DryRun, a.log.With("part", "switchover"))
-	if errors.Is(err, executor.ErrRefused) {
+	var r executor.Report
+	change := func(ctx context.Context, s *executor.Succession) (err error) {
+		r, err = executor.Switchover(ctx, cfg, a.store, a.proxy, s, req.To, req.DryRun, a.log.With("part", "switchover"))
+		return err
+	}
+	if a.loop == nil || req.DryRun {
+		err = change(ctx, nil)
+	} else {
+		err = a.loop.Visit(ctx, change)
+	}
+	switch {
+	case errors.Is(err, executor.ErrRefused):
 		err = admin.ErrRefused
+	case errors.Is(err, executor.ErrBusy):
+		return admin.SwitchoverView{}, fmt.Errorf("%w: %w", admin.ErrBusy, err)
 	}
 	return switchoverView(&r), err
 }
 
-func switchoverConfig(c *configs.Config) (executor.Config, error) {
+func (a *App) switchoverConfig(c *configs.Config) (executor.Config, error) {
 	own, err := c.Cluster.Password.Resolve()
 	if err != nil {
 		return executor.Config{}, fmt.Errorf("cluster.password: %w", err)
@@ -64,11 +76,27 @@ func switchoverConfig(c *configs.Config) (executor.Config, error) {
 	if err != nil {
 		return executor.Config{}, fmt.Errorf("replication.password: %w", err)
 	}
-	return executor.Config{
+	out := executor.Config{
 		User: c.Cluster.User, Password: own, TLS: nodeTLS(c), ConnectTimeout: c.Cluster.ConnectTimeout,
 		Replication: executor.Account{User: c.Replication.User, Password: password},
-		Timeout:     c.Replication.SwitchoverTimeout,
-	}, nil
+		Timeout:     c.Replication.SwitchoverTimeout, Acks: acksOf(c),
+	}
+	if a.engine != nil {
+		out.Engine, out.Keep = engineHand{a.engine, c.Replication.User}, c.Failover.Returned == "keep"
+	}
+	return out, nil
+}
+
+// acksOf is for how many followers Bellwether lets the leader wait, for certain.
+func acksOf(c *configs.Config) int {
+	switch {
+	case c.Failover.Mode == "off":
+		return 0
+	case c.Replication.Mode == "engine":
+		return promisedAcks(c)
+	default:
+		return c.Failover.Acks
+	}
 }
 
 func switchoverView(r *executor.Report) admin.SwitchoverView {

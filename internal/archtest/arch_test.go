@@ -22,26 +22,37 @@ var allowed = map[string][]string{
 	"internal/archtest":   {},
 	"configs":             {},
 	"internal/topology":   {"internal/gtid"},
+	"internal/mark":       {"internal/mysqlconn", "internal/gtid", "internal/topology"},
 	"internal/mysqlconn":  {"internal/gtid", "internal/topology"},
 	"router":              {"internal/topology", "internal/gtid", "internal/accounts"},
 	"failover":            {"internal/topology", "internal/gtid"},
-	"proxy":               {"router", "internal/wire", "internal/topology", "internal/gtid", "internal/accounts", "internal/mysqlconn"},
+	"internal/token":      {"internal/gtid"},
+	"proxy":               {"router", "internal/wire", "internal/topology", "internal/gtid", "internal/accounts", "internal/mysqlconn", "internal/token"},
 	"lagmonitor":          {"router", "internal/mysqlconn", "internal/topology", "internal/gtid", "internal/accounts"},
 	"replicator/node":     {"internal/gtid", "internal/mysqlconn"},
-	"replicator/apply":    {"internal/binlog", "internal/gtid", "internal/mysqlconn", "internal/wire"},
-	"replicator/tabledef": {"internal/gtid", "internal/mysqlconn", "replicator/node"},
+	"replicator":          {"internal/binlog", "internal/gtid", "internal/mark", "internal/mysqlconn", "replicator/ack", "replicator/apply", "replicator/handover", "replicator/initial", "replicator/node", "replicator/quorum", "replicator/stream", "replicator/tabledef"},
+	"replicator/link":     {"internal/gtid", "internal/mysqlconn", "internal/topology", "internal/wire"},
+	"replicator/apply":    {"internal/binlog", "internal/gtid", "internal/mysqlconn", "internal/wire", "replicator/link"},
+	"replicator/stream":   {"internal/binlog", "internal/gtid", "internal/mysqlconn", "internal/wire", "replicator/link"},
+	"replicator/quorum":   {"internal/gtid"},
+	"replicator/ack":      {"internal/binlog", "internal/gtid", "internal/mysqlconn", "replicator/node", "replicator/quorum", "replicator/stream"},
+	"replicator/tabledef": {"internal/gtid", "internal/mark", "internal/mysqlconn", "replicator/node"},
 	"replicator/initial":  {"internal/gtid", "internal/mysqlconn", "replicator/node", "replicator/tabledef"},
-	"replicator/verify":   {"internal/gtid", "replicator/node", "replicator/tabledef"},
+	"replicator/verify":   {"internal/gtid", "internal/mysqlconn", "replicator/node", "replicator/tabledef"},
 	"replicator/handover": {"internal/gtid", "replicator/node"},
-	"failover/executor":   {"failover", "router", "internal/mysqlconn", "internal/topology", "internal/gtid", "internal/coord"},
+	"failover/executor":   {"failover", "router", "internal/mark", "internal/mysqlconn", "internal/topology", "internal/gtid", "internal/coord"},
 	"internal/coord":      {"internal/topology", "internal/gtid"},
 	"internal/catalog":    {"router", "internal/mysqlconn", "internal/topology", "internal/gtid", "internal/accounts"},
 	"internal/admin":      {"internal/topology", "internal/gtid"},
-	"internal/sandbox":    {"internal/gtid", "internal/mysqlconn"},
+	"internal/maintenance": {
+		"configs", "internal/mysqlconn", "internal/gtid",
+		"replicator/node", "replicator/initial", "replicator/verify",
+	},
+	"internal/sandbox": {"internal/gtid", "internal/mysqlconn"},
 }
 
 // pure packages decide and know, and do nothing: values in, values out.
-var pure = []string{"router", "failover", "internal/topology", "internal/gtid", "internal/accounts", "internal/binlog"}
+var pure = []string{"router", "failover", "internal/topology", "internal/gtid", "internal/accounts", "internal/binlog", "internal/token", "replicator/quorum"}
 
 // pureLibraries compute, and do nothing else.
 var pureLibraries = []string{"github.com/klauspost/compress/zstd"}

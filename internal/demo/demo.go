@@ -11,6 +11,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/app"
@@ -28,7 +30,13 @@ type Options struct {
 	Rate      int           // statements per second; default 600; negative: no limit
 	Clients   int           // of the load; default 8
 	Plain     bool          // lines of text even on a terminal
-	Version   string        // of Bellwether
+	Native    bool          // the servers replicate by themselves, and not Bellwether
+
+	KillLeaderAfter time.Duration // kill the leader once by itself; 0: never
+	// Signals kill the leader (SIGUSR1) or change it without a fault (SIGUSR2); may be nil.
+	Signals <-chan os.Signal
+
+	Version string // of Bellwether
 
 	In  *os.File  // keys, where it is a terminal; may be nil
 	Out io.Writer // a terminal where it is an *os.File that is one
@@ -56,6 +64,8 @@ func (o *Options) setDefaults() error {
 		return fmt.Errorf("%d clients: want at least 1", o.Clients)
 	case o.Duration < 0:
 		return fmt.Errorf("duration %s: want more than 0", o.Duration)
+	case o.KillLeaderAfter < 0:
+		return fmt.Errorf("kill the leader after %s: want more than 0", o.KillLeaderAfter)
 	}
 	return nil
 }
@@ -109,7 +119,11 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
-	fmt.Fprintf(d.o.Out, "starting a leader and %s (%s) in %s\n", count(d.o.Followers, "follower"), d.server, d.folder)
+	if d.o.Native {
+		fmt.Fprintf(d.o.Out, "starting a leader and %s (%s) in %s\n", count(d.o.Followers, "follower"), d.server, d.folder)
+	} else {
+		fmt.Fprintf(d.o.Out, "starting %d plain servers (%s) in %s\n", d.o.Followers+1, d.server, d.folder)
+	}
 	if err := d.startCluster(ctx); err != nil {
 		return orInterrupted(ctx, err)
 	}
@@ -149,32 +163,48 @@ func (d *demo) startCluster(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	d.cluster, err = sandbox.NewCluster(sandbox.ClusterOptions{
-		Server: d.server, Dir: d.folder, Followers: d.o.Followers,
+		Server: d.server, Dir: d.folder, Followers: d.o.Followers, Plain: !d.o.Native,
 		Node: func(i int, n *sandbox.NodeOptions) { n.ExtraArgs = d.serverArgs(i) },
 	})
 	if err != nil {
 		return err
 	}
-	return d.cluster.Start(ctx)
+	if err := d.cluster.Start(ctx); err != nil {
+		return err
+	}
+	at := "'" + sandbox.ProxyAccount.User + "'@'%'"
+	for _, q := range slices.Concat(sandbox.SwitchoverGrants(d.server.Flavor, at), sandbox.FailoverGrants(d.server.Flavor, at),
+		[]string{"SET GLOBAL read_only = 0"}) {
+		if _, err := d.cluster.Leader.DB().ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("prepare the leader: %w", err)
+		}
+	}
+	if d.o.Native {
+		return d.cluster.WaitReplicated(ctx)
+	}
+	return nil
 }
 
-// serverArgs let the servers count statements by user, and keep followers
-// read-only over a restart.
+// serverArgs let the servers count what the demo shows. Each comes up read-only,
+// whoever leads by then; MySQL's not super_read_only where accounts have to be made.
 func (d *demo) serverArgs(i int) []string {
-	counting, readOnly := "--userstat=ON", "--read-only=ON"
-	if d.server.Flavor == gtid.MySQL {
-		counting, readOnly = "--performance-schema=ON", "--super-read-only=ON"
+	args := sandbox.SemiSyncArgs(d.server.Flavor)
+	switch {
+	case d.server.Flavor == gtid.MariaDB:
+		// A killed leader drops at its start what no follower had acknowledged, and so can
+		// follow (MDEV-33465). Where it may lead again by itself that is not safe.
+		return append(args, "--userstat=ON", "--read-only=ON", "--loose-init-rpl-role=SLAVE")
+	case i == 0 || !d.o.Native:
+		return append(args, "--performance-schema=ON", "--read-only=ON")
+	default:
+		return append(args, "--performance-schema=ON", "--super-read-only=ON")
 	}
-	if i == 0 {
-		return []string{counting}
-	}
-	return []string{counting, readOnly}
 }
 
 // startApp starts Bellwether and returns when it listens. The channel gives its
 // error when it has ended.
 func (d *demo) startApp(ctx context.Context, logFile io.Writer) (chan error, error) {
-	path, cfg, err := writeConfig(d.folder, d.cluster.Nodes(), d.o.Port)
+	path, cfg, err := d.writeConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -238,20 +268,76 @@ func (d *demo) fill(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	if err := d.waitFollowers(ctx); err != nil {
+	if d.o.Native {
+		err = d.waitFollowers(ctx)
+	} else {
+		err = d.waitLeader(ctx) // the others come to be followers while the shop is filled
+	}
+	if err != nil {
 		return err
 	}
 	if err := waitServing(ctx, db); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.o.Out, "bellwether listens on %s; filling a small shop\n", d.at.MySQL)
+	if !d.o.Native {
+		stop := d.tellReplication(ctx)
+		defer stop()
+	}
 	if err := makeShop(ctx, db); err != nil {
 		return err
 	}
-	if err := d.cluster.WaitReplicated(ctx); err != nil {
+	if err := d.waitFollowers(ctx); err != nil {
 		return err
 	}
-	return d.waitFollowers(ctx)
+	return d.cluster.WaitReplicated(ctx)
+}
+
+// waitLeader waits until Bellwether knows who leads.
+func (d *demo) waitLeader(ctx context.Context) error {
+	for {
+		snap, changed := d.app.Store().Changed()
+		if v, _ := d.app.Failover(); v.Record.Leader != "" && v.Writes && snap.Leader != nil {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-time.After(50 * time.Millisecond): // the record changes too
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the first leader: %w", ctx.Err())
+		}
+	}
+}
+
+// tellReplication says how plain servers become followers, until stop.
+func (d *demo) tellReplication(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		told := map[string]string{}
+		for {
+			snap, changed := d.app.Store().Changed()
+			for _, n := range snap.Nodes {
+				state, _, _ := strings.Cut(n.Replication, ":")
+				if n.Eligible {
+					state = "serves reads"
+				}
+				if (state == "copying" || state == "serves reads") && told[n.Name] != state {
+					told[n.Name] = state
+					fmt.Fprintf(d.o.Out, "  %s %s\n", n.Name, map[string]string{
+						"copying": "is an empty server: the leader is copied to it", "serves reads": "follows, and serves reads",
+					}[state])
+				}
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
 }
 
 // waitFollowers waits until Bellwether knows the leader, and every follower may be read.
@@ -259,6 +345,9 @@ func (d *demo) waitFollowers(ctx context.Context) error {
 	for {
 		snap, changed := d.app.Store().Changed()
 		missing := ""
+		if v, _ := d.app.Failover(); v.Record.Leader == "" || v.Record.Acks < d.acks() {
+			missing = "who leads is not written down yet"
+		}
 		for _, n := range snap.Nodes {
 			if n != snap.Leader && !n.Eligible {
 				missing = fmt.Sprintf("%s gets no reads%s", n.Name, because(n.Why))
@@ -272,6 +361,7 @@ func (d *demo) waitFollowers(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case <-time.After(50 * time.Millisecond): // the record changes too
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the cluster: %s: %w", missing, ctx.Err())
 		}
@@ -302,6 +392,10 @@ func (d *demo) showLog(path string) {
 	}
 	fmt.Fprintf(d.o.Out, "\nthe end of Bellwether's log:\n%s\n", b[max(0, len(b)-tail):])
 }
+
+// acks is how many followers hold a write before it is acknowledged. With one
+// follower only, a write would wait for a dead node to come back.
+func (d *demo) acks() int { return min(1, d.o.Followers-1) }
 
 // client is a command that connects to the shop.
 func (d *demo) client() string {

@@ -123,6 +123,61 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// lines hands on each line that is written to it.
+type lines struct {
+	rest []byte
+	to   func(line string)
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.rest = append(l.rest, b...)
+	for {
+		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
+		if !found {
+			return len(b), nil
+		}
+		l.to(string(line))
+		l.rest = rest
+	}
+}
+
+// TestLeader kills the leader, starts it again before its time, and makes another
+// one the leader, as one who looks at the demo would.
+func TestLeader(t *testing.T) {
+	needServer(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	signals := make(chan os.Signal, 1)
+	script := []struct {
+		until string // a line that holds it
+		then  func()
+	}{
+		{"db1, the leader, is killed (SIGKILL)", func() {}},
+		{"followers stop receiving from the old leader", func() {}},
+		{"held writes go on", func() {}},
+		{", 0 failed", func() { signals <- syscall.SIGUSR1 }},
+		{"db1 is started again", func() {}},
+		{"db1 gets reads", func() { time.AfterFunc(time.Second, func() { signals <- syscall.SIGUSR2 }) }},
+		{"leads; writes were held for", func() {}},
+		{"first write acknowledged", cancel},
+	}
+	var out strings.Builder
+	watch := &lines{to: func(line string) {
+		out.WriteString(line + "\n")
+		if len(script) > 0 && strings.Contains(line, script[0].until) {
+			script[0].then()
+			script = script[1:]
+		}
+	}}
+	err := Run(ctx, Options{Dir: shortDir(t), Out: watch, Server: testServer(), KillLeaderAfter: time.Second, Signals: signals})
+	if err != nil || len(script) > 0 {
+		t.Errorf("%v; %d lines did not come:\n%s", err, len(script), out.String())
+	}
+	if testing.Verbose() {
+		t.Log("\n" + out.String())
+	}
+}
+
 // TestKilledAndStartedAgain kills a demo (SIGKILL) and looks that the next one
 // removes all that is left.
 func TestKilledAndStartedAgain(t *testing.T) {
@@ -265,6 +320,7 @@ func TestOptions(t *testing.T) {
 		{"negative followers", Options{Followers: -1}},
 		{"port", Options{Port: 70000}},
 		{"duration", Options{Duration: -time.Second}},
+		{"time of the kill", Options{KillLeaderAfter: -time.Second}},
 		{"server", Options{Server: "oracle"}},
 	}
 	for _, tt := range tests {

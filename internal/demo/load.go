@@ -30,14 +30,76 @@ type load struct {
 	readBack   atomic.Uint64 // reads right after an own write, which they saw
 	latency    histogram
 
-	mu     sync.Mutex // guards all below
-	failed uint64
-	texts  []string // the first few different errors
+	mu      sync.Mutex // guards all below
+	failed  uint64
+	unknown uint64   // writes of which it is unknown whether they took effect: their leader was lost
+	ended   uint64   // sessions that had on a lost leader what no other one can be given
+	texts   []string // the first few different errors
+	stretch *stretch // nil before the first
+}
+
+// stretch is what the load sees from one moment on.
+type stretch struct {
+	began  time.Time
+	reads  uint64 // answered
+	failed uint64 // reads that were not
+	// unknown is of writes of which it is not known whether they took effect.
+	unknown uint64
+	// first is from began to the first acknowledgement of a write that was sent
+	// after it; 0 before that. longest is how long a statement on the leader took
+	// at most, of those that ended well.
+	first, longest time.Duration
+}
+
+// begin begins a new stretch.
+func (l *load) begin(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stretch = &stretch{began: now}
+}
+
+// since is the present stretch so far.
+func (l *load) since() stretch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stretch == nil {
+		return stretch{}
+	}
+	return *l.stretch
+}
+
+// wrote takes a statement of a transaction, or one that writes. final is one
+// whose success acknowledges a write.
+func (l *load) wrote(began time.Time, final bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stretch
+	if s == nil || err != nil {
+		return
+	}
+	now := time.Now()
+	if final && s.first == 0 && began.After(s.began) {
+		s.first = now.Sub(s.began)
+	}
+	s.longest = max(s.longest, now.Sub(began))
+}
+
+// read takes a read outside transactions.
+func (l *load) read(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch s := l.stretch; {
+	case s == nil || tied(err):
+	case err != nil:
+		s.failed++
+	default:
+		s.reads++
+	}
 }
 
 // loadSample is what the load has seen so far.
 type loadSample struct {
-	Statements, Retried, ReadBack, Errors uint64
+	Statements, Retried, ReadBack, Errors, Unknown, Ended uint64
 
 	ErrorTexts []string
 	Latency    [numBuckets]uint64
@@ -48,8 +110,8 @@ func (l *load) sample() loadSample {
 	defer l.mu.Unlock()
 	return loadSample{
 		Statements: l.statements.Load(), Retried: l.retried.Load(),
-		ReadBack: l.readBack.Load(),
-		Errors:   l.failed, ErrorTexts: slices.Clone(l.texts), Latency: l.latency.counts(),
+		ReadBack: l.readBack.Load(), Unknown: l.unknown, Ended: l.ended,
+		Errors: l.failed, ErrorTexts: slices.Clone(l.texts), Latency: l.latency.counts(),
 	}
 }
 
@@ -75,9 +137,35 @@ func (l *load) run(ctx context.Context) {
 	wg.Wait()
 }
 
+// errorSessionGone is what a session gets whose connection to the leader was lost with
+// something that cannot be made good (ER_SERVER_SHUTDOWN).
+const errorSessionGone = 1053
+
+// outcomeUnknown says that a write may have taken effect or not: an application has to look.
+func outcomeUnknown(err error) bool { return refused(err, "08007") }
+
+// tied says that the session had what no other server can be given, and ended.
+func tied(err error) bool { return refused(err, "08S01") }
+
+func refused(err error, state string) bool {
+	m, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && m.Number == errorSessionGone && string(m.SQLState[:]) == state
+}
+
 func (l *load) fail(action string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	switch {
+	case outcomeUnknown(err):
+		l.unknown++
+		if l.stretch != nil {
+			l.stretch.unknown++
+		}
+		return
+	case tied(err):
+		l.ended++
+		return
+	}
 	l.failed++
 	text := action + ": " + err.Error()
 	if len(l.texts) < 5 && !slices.Contains(l.texts, text) {
@@ -192,6 +280,9 @@ type runner interface {
 // the last one where that is a number.
 func (c *client) query(ctx context.Context, on runner, query string, args ...any) (n int, value int64, err error) {
 	defer c.count(time.Now())
+	if on == runner(c.conn) {
+		defer func() { c.load.read(err) }()
+	}
 	rows, err := on.QueryContext(ctx, query, args...)
 	if err != nil {
 		return 0, 0, err
@@ -219,8 +310,11 @@ func (c *client) query(ctx context.Context, on runner, query string, args ...any
 }
 
 func (c *client) exec(ctx context.Context, on runner, query string, args ...any) (sql.Result, error) {
-	defer c.count(time.Now())
-	return on.ExecContext(ctx, query, args...)
+	began := time.Now()
+	defer c.count(began)
+	result, err := on.ExecContext(ctx, query, args...)
+	c.load.wrote(began, on == runner(c.conn), err)
+	return result, err
 }
 
 func (c *client) count(began time.Time) {
@@ -237,9 +331,18 @@ func (c *client) transaction(ctx context.Context, o *sql.TxOptions, f func(tx *s
 	if err != nil {
 		return err
 	}
+	writes := o == nil
+	if writes {
+		c.load.wrote(began, false, nil)
+	}
 	if err := f(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
-	defer c.count(time.Now())
-	return tx.Commit()
+	began = time.Now()
+	defer c.count(began)
+	err = tx.Commit()
+	if writes {
+		c.load.wrote(began, true, err)
+	}
+	return err
 }

@@ -36,7 +36,7 @@ type sample struct {
 func countNode(ctx context.Context, n *sandbox.Node) (c nodeCounts, err error) {
 	if n.Server().Flavor == gtid.MariaDB { // with userstat=ON
 		err = n.DB().QueryRowContext(ctx, "SELECT COALESCE(SUM(SELECT_COMMANDS),0), COALESCE(SUM(UPDATE_COMMANDS),0)"+
-			" FROM information_schema.USER_STATISTICS WHERE USER NOT IN ('root','bellwether','repl') AND USER NOT LIKE '#%'").
+			" FROM information_schema.USER_STATISTICS WHERE USER NOT IN ('root','bellwether','repl','engine') AND USER NOT LIKE '#%'").
 			Scan(&c.Reads, &c.Writes)
 		c.Known = err == nil
 		return c, err
@@ -45,7 +45,7 @@ func countNode(ctx context.Context, n *sandbox.Node) (c nodeCounts, err error) {
 	// counts that it was executed, not what it is. Those of the load only read.
 	events, err := counters(ctx, n.DB(), "SELECT EVENT_NAME, SUM(COUNT_STAR)"+
 		" FROM performance_schema.events_statements_summary_by_user_by_event_name"+
-		" WHERE USER NOT IN ('root','bellwether','repl') GROUP BY EVENT_NAME")
+		" WHERE USER NOT IN ('root','bellwether','repl','engine') GROUP BY EVENT_NAME")
 	if err != nil {
 		return c, err
 	}

@@ -66,8 +66,13 @@ func render(v *View, rows int) []line {
 	}
 	events := renderEvents(v)
 	whys := renderRoutes(v)
+	if v.Turn != nil {
+		whys = nil
+		load = append(load, renderTurn(v.Turn)...)
+		free -= 3
+	}
 	// The last few events are worth more than the rarest reasons.
-	room := max(free-min(len(events), 5), min(free, 5))
+	room := max(free-min(len(events), 5), min(free, 5), 0)
 	whys = clip(whys, room)
 	if left := free - len(whys); left >= 2 {
 		events = append(events[:min(len(events), 2):min(len(events), 2)], last(events[min(len(events), 2):], left-2)...)
@@ -177,6 +182,29 @@ func renderLoad(v *View) []line {
 	return append(lines, nil)
 }
 
+// renderTurn says what a change of the leader meant for clients.
+func renderTurn(t *Turn) []line {
+	head := styled(bold, "%s", t.Did).and(plain, " %.1f s ago", t.Since.Seconds())
+	writes := styled(yellow, "writes   wait for a new leader")
+	if t.Leader != "" {
+		head = head.and(plain, "; ").and(green, "%s leads", t.Leader)
+		writes = text("writes   wait for the first acknowledgement")
+	}
+	if t.First > 0 {
+		writes = text("writes   the first one was acknowledged ").and(bold, "%s", short(t.First)).
+			and(plain, " after, the longest wait was %s", short(t.Longest))
+		if t.Unknown > 0 {
+			writes = writes.and(plain, ", %s of unknown outcome", count(int(t.Unknown), "write"))
+		}
+	}
+	look := green
+	if t.Failed > 0 {
+		look = red
+	}
+	reads := text("reads    %s answered since, ", thousands(t.Reads)).and(look, "%s failed", thousands(t.Failed))
+	return []line{head, writes, reads}
+}
+
 func renderRoutes(v *View) []line {
 	lines := []line{styled(dim, "went to   because                  per second       in all")}
 	for i := range v.Routes {
@@ -216,6 +244,7 @@ func helpText(v *View) []line {
 		text("Writes go to the leader. Reads go to followers that are not further behind than max_lag."),
 		text("A reason says why a statement went where it went; ask for any with EXPLAIN ROUTE SELECT ..."),
 		text("Stop replication on a follower, or kill one: reads leave it, and come back when it has caught up."),
+		text("Kill the leader: a follower takes over with all that was acknowledged. The old one is started again, and follows."),
 	}
 }
 
@@ -259,9 +288,15 @@ func renderSummary(v *View) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s statements in %s, %s", thousands(v.Load.Statements), clock(v.Running), count(int(v.Load.Errors), "error"))
 	if v.Load.Retried > 0 {
-		fmt.Fprintf(&b, ", %s run again after a deadlock", count(int(v.Load.Retried), "transaction"))
+		fmt.Fprintf(&b, ", %s run again after a deadlock or a lost leader", count(int(v.Load.Retried), "transaction"))
 	}
 	b.WriteString("\n")
+	if v.Load.Unknown > 0 {
+		fmt.Fprintf(&b, "  %s whose leader was lost before it answered: outcome unknown\n", count(int(v.Load.Unknown), "write"))
+	}
+	if v.Load.Ended > 0 {
+		fmt.Fprintf(&b, "  %s with user variables on a leader that was lost\n", count(int(v.Load.Ended), "session"))
+	}
 	for _, e := range v.Load.ErrorTexts {
 		fmt.Fprintf(&b, "  error: %s\n", e)
 	}

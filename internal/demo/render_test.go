@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bellwetherdb/bellwether/failover/executor"
 	"github.com/bellwetherdb/bellwether/internal/topology"
 )
 
@@ -72,6 +73,15 @@ func TestRender(t *testing.T) {
 		{name: "errors", width: 100, rows: 24, change: func(v *View) {
 			v.Load.Errors, v.Load.ErrorTexts = 1234, []string{"order: Error 1290: read-only"}
 			v.Nodes[1].State, v.Nodes[1].Known, v.Nodes[1].Lag.Known = "down", false, false
+		}},
+		{name: "leader killed", width: 100, rows: 30, change: func(v *View) {
+			v.Turn = &Turn{Did: "db1, the leader, was killed", Since: 120 * time.Millisecond, Reads: 40}
+		}},
+		{name: "new leader", width: 110, rows: 30, change: func(v *View) {
+			v.Turn = &Turn{
+				Did: "db1, the leader, was killed", Since: 3 * time.Second, Leader: "db2", Reads: 1340, Unknown: 1,
+				First: 361 * time.Millisecond, Longest: 358 * time.Millisecond,
+			}
 		}},
 		{name: "at the start", width: 80, rows: 24, change: func(v *View) {
 			*v = View{Version: v.Version, Client: v.Client, Nodes: v.Nodes}
@@ -158,5 +168,28 @@ func TestShort(t *testing.T) {
 		if got := thousands(n); got != want {
 			t.Errorf("thousands(%d) = %q, want %q", n, got, want)
 		}
+	}
+}
+
+func TestSteps(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	i := &executor.Incident{Began: at.Add(240 * time.Millisecond), From: "db1", Events: []executor.Note{
+		{AtMS: -900, Event: "problem", Node: "db1", Text: "before the kill"},
+		{AtMS: -210, Event: "problem", Node: "db3", Text: "does not replicate"},
+		{AtMS: -205, Event: "problem", Node: "db1", Text: "connections are refused and nobody has a stream from it"},
+		{AtMS: 0, Event: "failover", Node: "db1", Text: "leader-gone"},
+		{AtMS: 1, Event: "step", Text: "revoke"},
+		{AtMS: 30, Event: "chosen", Node: "db2", Text: "holds everything that the others hold"},
+		{AtMS: 40, Event: "problem", Node: "db1", Text: "does not answer"},
+		{AtMS: 50, Event: "finished", Node: "db2", Text: "db2 leads in epoch 2 after 50ms"},
+	}}
+	want := []string{
+		" +0.035 s  db1: connections are refused and nobody has a stream from it",
+		" +0.241 s  followers stop receiving from the old leader",
+		" +0.270 s  db2 is chosen: holds everything that the others hold",
+		" +0.290 s  db2 leads in epoch 2 after 50ms",
+	}
+	if diff := cmp.Diff(want, steps(i, at)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

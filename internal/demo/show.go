@@ -2,10 +2,13 @@ package demo
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/sandbox"
@@ -28,13 +31,18 @@ type show struct {
 	prev  sample // the one before the one that view shows
 	view  View
 
-	mu     sync.Mutex // guards events
+	mu     sync.Mutex // guards the two below
 	events []Event
+	turn   *turn // the latest change of the leader
+
+	gone <-chan struct{} // closed when the demo ends
+	work sync.WaitGroup  // what keys and signals have begun at the leader
 
 	// What the keys have done. Only the loop of run touches these.
-	stopped bool // replication of the last follower
-	killed  bool // the first follower
-	busy    bool // an action is under way
+	stopped *sandbox.Node // its replication was stopped, or its commits
+	lock    *sql.Conn     // what keeps it from committing; nil where the servers replicate
+	killed  *sandbox.Node // a follower
+	busy    bool          // an action is under way
 }
 
 func newShow(d *demo) *show {
@@ -54,9 +62,12 @@ func newShow(d *demo) *show {
 // run shows until ctx ends, which q does by calling quit, or Bellwether does.
 func (s *show) run(ctx context.Context, quit func(), ended chan error) error {
 	ctx, cancel := context.WithCancel(ctx)
+	s.gone = ctx.Done()
+	defer s.work.Wait()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	wg.Go(func() { s.onSignals(ctx) })
 	wg.Go(func() { s.watch(ctx) })
 	s.sample(ctx)
 	if out, ok := s.d.o.Out.(*os.File); ok && !s.d.o.Plain && canShow(out) {
@@ -77,6 +88,30 @@ func (s *show) run(ctx context.Context, quit func(), ended chan error) error {
 		return err
 	}
 	return s.plainLoop(ctx, ended)
+}
+
+// onSignals does at the leader what no key asks for.
+func (s *show) onSignals(ctx context.Context) {
+	var kill <-chan time.Time
+	if s.d.o.KillLeaderAfter > 0 {
+		t := time.NewTimer(s.d.o.KillLeaderAfter)
+		defer t.Stop()
+		kill = t.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-kill:
+			s.work.Go(func() { s.killLeader(ctx) })
+		case sig := <-s.d.o.Signals:
+			if sig == syscall.SIGUSR2 {
+				s.work.Go(func() { s.switchOver(ctx) })
+			} else {
+				s.work.Go(func() { s.killLeader(ctx) })
+			}
+		}
+	}
 }
 
 // screenLoop draws and obeys keys.
@@ -111,6 +146,10 @@ func (s *show) screenLoop(ctx context.Context, quit func(), scr *screen, keys <-
 				quit()
 			case 'h', 'H', '?':
 				s.view.Help = !s.view.Help
+			case 'l', 'L':
+				s.work.Go(func() { s.killLeader(ctx) })
+			case 'w', 'W':
+				s.work.Go(func() { s.switchOver(ctx) })
 			case 's', 'S', 'k', 'K':
 				if s.busy {
 					continue
@@ -190,6 +229,7 @@ func (s *show) sample(ctx context.Context) {
 }
 
 func (s *show) fillTimes() {
+	s.fillTurn()
 	now := time.Now()
 	s.view.Running = now.Sub(s.began)
 	if !s.ends.IsZero() {
@@ -203,67 +243,115 @@ func (s *show) fillKeys(readable bool) {
 		return
 	}
 	first, last := s.followers()
-	replication, node := "stop replication on "+last.Name(), "kill "+first.Name()
-	if s.stopped {
-		replication = "start replication on " + last.Name()
+	replication, node := s.stopWord()+last.Name(), "kill "+first.Name()
+	if s.stopped != nil {
+		replication = s.startWord() + s.stopped.Name()
 	}
-	if s.killed {
-		node = "start " + first.Name()
+	if s.killed != nil {
+		node = "start " + s.killed.Name()
 	}
 	if s.busy {
 		replication, node = "...", "..."
 	}
-	s.view.Keys = []Key{{'q', "quit"}, {'s', replication}, {'k', node}, {'h', "help"}}
+	s.view.Keys = slices.Concat([]Key{{'q', "quit"}}, s.leaderKeys(), []Key{{'s', replication}, {'k', node}, {'h', "help"}})
 }
 
-// followers are those that the keys k and s act on.
+// followers are the first and the last node that run and do not lead, or any that do
+// not where none of them runs.
 func (s *show) followers() (first, last *sandbox.Node) {
-	f := s.d.cluster.Followers
-	return f[0], f[len(f)-1]
+	leader := s.leader()
+	for _, n := range s.d.cluster.Nodes() {
+		runs := n.PID() != 0
+		if n == leader || first != nil && !runs {
+			continue
+		}
+		if first == nil || first.PID() == 0 {
+			first = n
+		}
+		last = n
+	}
+	return first, last
 }
 
-// toggleReplication stops or starts replication on the last follower. What it
-// returns notes the result.
+// toggleReplication stops or starts replication of the last follower. What it
+// returns belongs to the loop.
 func (s *show) toggleReplication(ctx context.Context) func() {
-	_, n := s.followers()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	flavor := s.d.server.Flavor
-	stopped := s.stopped
-	var err error
-	if stopped {
-		s.note("you started replication on %s", n.Name())
-		err = sandbox.StartReplication(ctx, n.DB(), flavor)
-	} else {
-		s.note("you stopped replication on %s", n.Name())
-		err = sandbox.StopReplication(ctx, n.DB(), flavor)
+	if !s.d.o.Native {
+		return s.toggleCommits(ctx)
+	}
+	n, next, did, do := s.stopped, (*sandbox.Node)(nil), "started", sandbox.StartReplication
+	if n == nil {
+		_, n = s.followers()
+		next, did, do = n, "stopped", sandbox.StopReplication
+	}
+	s.note("you %s replication on %s", did, n.Name())
+	if err := do(ctx, n.DB(), flavor); err != nil {
+		s.note("%s: %v", n.Name(), err)
+		return func() {}
+	}
+	return func() { s.stopped = next }
+}
+
+// toggleCommits keeps the last follower from committing what the engine applies to it, or
+// lets it go on.
+func (s *show) toggleCommits(ctx context.Context) func() {
+	if n, lock := s.stopped, s.lock; n != nil {
+		s.note("you let %s commit again", n.Name())
+		_, err := lock.ExecContext(ctx, "UNLOCK TABLES")
+		if err = errors.Join(err, lock.Close()); err != nil {
+			s.note("%s: %v", n.Name(), err) // it was killed meanwhile, and with it the lock
+		}
+		return func() { s.stopped, s.lock = nil, nil }
+	}
+	_, n := s.followers()
+	s.note("you keep %s from committing (FLUSH TABLES WITH READ LOCK)", n.Name())
+	lock, err := n.DB().Conn(ctx)
+	if err == nil {
+		_, err = lock.ExecContext(ctx, "FLUSH TABLES WITH READ LOCK")
 	}
 	if err != nil {
 		s.note("%s: %v", n.Name(), err)
 		return func() {}
 	}
-	return func() { s.stopped = !stopped }
+	return func() { s.stopped, s.lock = n, lock }
 }
 
-// toggleNode kills or starts the first follower, as toggleReplication does.
+func (s *show) stopWord() string {
+	if s.d.o.Native {
+		return "stop replication on "
+	}
+	return "hold "
+}
+
+func (s *show) startWord() string {
+	if s.d.o.Native {
+		return "start replication on "
+	}
+	return "let go of "
+}
+
+// toggleNode kills or starts the first follower.
 func (s *show) toggleNode(ctx context.Context) func() {
-	n, _ := s.followers()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	killed := s.killed
-	var err error
-	if killed {
+	if n := s.killed; n != nil {
 		s.note("you started %s", n.Name())
-		err = n.Start(ctx)
-	} else {
-		s.note("you killed %s", n.Name())
-		err = n.Kill()
+		if err := n.Start(ctx); err != nil {
+			s.note("%v", err)
+			return func() {}
+		}
+		return func() { s.killed = nil }
 	}
-	if err != nil {
+	n, _ := s.followers()
+	s.note("you killed %s", n.Name())
+	if err := n.Kill(); err != nil {
 		s.note("%v", err)
 		return func() {}
 	}
-	return func() { s.killed = !killed }
+	return func() { s.killed = n }
 }
 
 func (s *show) note(format string, args ...any) {

@@ -10,22 +10,35 @@ import (
 
 // View is what is shown at one moment.
 type View struct {
-	Version  string // of the servers, as mariadb-10.11.6
-	Running  time.Duration
-	Left     time.Duration // until the end; 0: no end
-	Address  string        // where clients connect, host:port
-	Client   string        // a command that does
-	Admin    string        // URL; empty for none
-	Config   string        // path of the configuration
-	Nodes    []NodeView
-	Routes   []RouteView
-	Events   []Event
-	Keys     []Key
-	Help     bool
-	Rate     float64 // statements per second
-	Latency  Latency
-	Load     loadSample
-	LastNote string
+	Version string // of the servers, as mariadb-10.11.6
+	Running time.Duration
+	Left    time.Duration // until the end; 0: no end
+	Address string        // where clients connect, host:port
+	Client  string        // a command that does
+	Admin   string        // URL; empty for none
+	Config  string        // path of the configuration
+	Nodes   []NodeView
+	Routes  []RouteView
+	Events  []Event
+	Keys    []Key
+	Help    bool
+	Rate    float64 // statements per second
+	Latency Latency
+	Load    loadSample
+	Turn    *Turn // the change of leader that is shown; nil for none
+}
+
+// Turn is a change of the leader that somebody brought about here.
+type Turn struct {
+	Did     string // what was done, as "db1, the leader, was killed"
+	Since   time.Duration
+	Over    bool   // nothing more is to come
+	Leader  string // the new one; empty before it takes writes
+	First   time.Duration
+	Longest time.Duration
+	Reads   uint64
+	Failed  uint64 // reads
+	Unknown uint64 // writes
 }
 
 // NodeView is a node in a View.

@@ -19,6 +19,8 @@ var (
 	ProxyAccount = Account{"bellwether", "bellwether-secret"}
 	// ReplicationAccount is the followers'.
 	ReplicationAccount = Account{"repl", "repl-secret"}
+	// EngineAccount is that of Bellwether's own replication; see CreateEngineAccount.
+	EngineAccount = Account{"engine", "engine-secret"}
 	// AppAccount is an application's: everything in the schema AppSchema.
 	AppAccount = Account{"app", "app"}
 	// AdminAccount may do everything.
@@ -79,6 +81,17 @@ func SwitchoverGrants(f gtid.Flavor, account string) []string {
 	return []string{fmt.Sprintf("GRANT %s ON *.* TO %s", global, account)}
 }
 
+// FailoverGrants returns what Bellwether's account needs beside SwitchoverGrants to
+// change the leader by itself: the mark on each node, written past the binlog, and
+// semi-synchronous replication.
+func FailoverGrants(f gtid.Flavor, account string) []string {
+	grants := []string{fmt.Sprintf("GRANT ALL PRIVILEGES ON `bellwether_node`.* TO %s", account)}
+	if f == gtid.MariaDB {
+		grants = append(grants, fmt.Sprintf("GRANT BINLOG ADMIN, BINLOG MONITOR, REPLICATION MASTER ADMIN ON *.* TO %s", account))
+	}
+	return grants
+}
+
 // ViewGrant returns what Bellwether's account needs beside ProxyGrants to read
 // the definitions of a schema's views, and so to know which functions they call.
 // It is optional: both flavours hide a definition (an empty VIEW_DEFINITION)
@@ -109,6 +122,13 @@ func CreateAccounts(ctx context.Context, db *sql.DB, f gtid.Flavor) error {
 		"GRANT ALL PRIVILEGES ON *.* TO "+AdminAccount.at()+" WITH GRANT OPTION",
 	)
 	return execAll(ctx, db, statements...)
+}
+
+// CreateEngineAccount makes EngineAccount on one server.
+func CreateEngineAccount(ctx context.Context, db *sql.DB) error {
+	return execAll(ctx, db,
+		fmt.Sprintf("CREATE USER IF NOT EXISTS %s IDENTIFIED BY '%s'", EngineAccount.at(), EngineAccount.Password),
+		"GRANT ALL PRIVILEGES ON *.* TO "+EngineAccount.at()+" WITH GRANT OPTION")
 }
 
 func (a Account) at() string { return "'" + a.User + "'@'%'" }

@@ -15,6 +15,9 @@ type ClusterOptions struct {
 	Server    *Server
 	Dir       string // folder of the cluster; each node has one of its own in it
 	Followers int
+	// Plain lets nobody replicate: the others are servers that know nothing of the leader,
+	// and EngineAccount is made on all of them.
+	Plain bool
 
 	// Node may change the options of a node before it is made; i is 0 for the leader.
 	Node func(i int, o *NodeOptions)
@@ -61,8 +64,8 @@ func NewCluster(o ClusterOptions) (*Cluster, error) {
 // Nodes are all nodes, the leader first.
 func (c *Cluster) Nodes() []*Node { return append([]*Node{c.Leader}, c.Followers...) }
 
-// Start starts all nodes, makes the accounts, sets up replication and waits
-// until the followers are where the leader is. On an error nothing is left running.
+// Start starts all nodes, makes the accounts, sets up replication (but see
+// ClusterOptions.Plain) and waits until the followers are where the leader is. On an error nothing is left running.
 func (c *Cluster) Start(ctx context.Context) error {
 	if err := c.start(ctx); err != nil {
 		return errors.Join(err, c.Close())
@@ -81,6 +84,14 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	if err := CreateAccounts(ctx, c.Leader.DB(), flavor); err != nil {
 		return fmt.Errorf("make the accounts: %w", err)
+	}
+	if c.opts.Plain {
+		for _, n := range c.Nodes() {
+			if err := CreateEngineAccount(ctx, n.DB()); err != nil {
+				return fmt.Errorf("node %s: %w", n.Name(), err)
+			}
+		}
+		return nil
 	}
 	for _, n := range c.Followers {
 		source, err := c.opts.Source(n, c.Leader)
@@ -102,8 +113,12 @@ func (c *Cluster) WaitReplicated(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	wait := WaitPosition
+	if c.opts.Plain {
+		wait = WaitWritten
+	}
 	for _, n := range c.Followers {
-		if err := WaitPosition(ctx, n.DB(), flavor, pos); err != nil {
+		if err := wait(ctx, n.DB(), flavor, pos); err != nil {
 			return fmt.Errorf("node %s: %w", n.Name(), err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,6 +40,7 @@ type NodeOptions struct {
 	ReportPort        int      // what the node says its port is (SHOW REPLICAS); 0: its port
 	TLS               *Certs   // the node's certificate; nil leaves the server's own default
 	ExtraArgs         []string // more server options; they win over the package's
+	Env               []string // NAME=value, beside this process's own
 	Logger            *slog.Logger
 }
 
@@ -46,6 +48,7 @@ type NodeOptions struct {
 type Node struct {
 	opts NodeOptions
 	log  *slog.Logger
+	last atomic.Pointer[Process] // the process that was started last, for PID
 
 	mu     sync.Mutex // guards all below, and serialises starting and ending
 	port   int
@@ -115,12 +118,16 @@ func (n *Node) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa
 
 // PID is the process id of the running server, or 0.
 func (n *Node) PID() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.running() {
+	p := n.last.Load()
+	if p == nil {
 		return 0
 	}
-	return n.proc.PID()
+	select {
+	case <-p.Done():
+		return 0
+	default:
+		return p.PID()
+	}
 }
 
 // DB is a small pool of connections to the node as root, through its socket.
@@ -254,11 +261,15 @@ func (n *Node) launch(ctx context.Context) error {
 	s := n.opts.Server
 	cmd := exec.Command(s.argv[0], append(s.argv[1:len(s.argv):len(s.argv)], n.args()...)...)
 	cmd.Dir = n.opts.Dir
+	if len(n.opts.Env) > 0 {
+		cmd.Env = append(os.Environ(), n.opts.Env...)
+	}
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	p, err := StartProcess(cmd)
 	if err != nil {
 		return err
 	}
+	n.last.Store(p)
 	n.log.Debug("server started", "pid", p.PID(), "port", n.port)
 	if err := n.waitReady(ctx, p); err != nil {
 		p.Kill()
@@ -446,6 +457,15 @@ func ServerArgs(f gtid.Flavor, serverID uint32, durable, performanceSchema bool)
 		return append(args, "--performance-schema=ON")
 	}
 	return append(args, "--performance-schema=OFF")
+}
+
+// SemiSyncArgs are the options by which a server can acknowledge, and be waited
+// for, without more being set; whether it waits is set when it leads.
+func SemiSyncArgs(f gtid.Flavor) []string {
+	if f == gtid.MariaDB {
+		return []string{"--rpl-semi-sync-slave-enabled=1"}
+	}
+	return []string{"--plugin-load-add=semisync_source.so;semisync_replica.so", "--rpl-semi-sync-replica-enabled=1"}
 }
 
 // FreePort returns a TCP port of 127.0.0.1 that nobody listens on. It is taken

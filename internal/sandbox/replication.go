@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 )
@@ -76,6 +77,32 @@ func Position(ctx context.Context, db *sql.DB, f gtid.Flavor) (string, error) {
 		return "", fmt.Errorf("ask the server's position: %w", err)
 	}
 	return pos, nil
+}
+
+// WaitWritten waits until the server's binlog has pos, whoever brought it there.
+func WaitWritten(ctx context.Context, db *sql.DB, f gtid.Flavor, pos string) error {
+	want, err := gtid.Parse(f, pos)
+	if err != nil {
+		return err
+	}
+	for {
+		text, err := Position(ctx, db, f)
+		if err != nil {
+			return err
+		}
+		has, err := gtid.Parse(f, text)
+		if err != nil {
+			return err
+		}
+		if has.Contains(want) {
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for position %s (it is at %s): %w", pos, text, ctx.Err())
+		}
+	}
 }
 
 // WaitPosition waits until the follower behind db has applied pos.

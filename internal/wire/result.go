@@ -6,14 +6,7 @@ package wire
 func AppendTextResult(dst []byte, seq byte, cols []string, rows [][]string, status Status, caps Capability) []byte {
 	dst = AppendColumnCount(dst, seq, len(cols), caps)
 	seq++
-	for i, name := range cols {
-		dst = AppendColumn(dst, seq, textColumn(name, widest(rows, i)), caps)
-		seq++
-	}
-	if !caps.Has(ClientDeprecateEOF) {
-		dst = AppendEOF(dst, seq, status, 0)
-		seq++
-	}
+	dst, seq = appendTextColumns(dst, seq, cols, rows, status, caps)
 	for _, row := range rows {
 		start := len(dst)
 		dst = append(dst, 0, 0, 0, 0)
@@ -22,6 +15,53 @@ func AppendTextResult(dst []byte, seq byte, cols []string, rows [][]string, stat
 		}
 		dst, seq = endPacket(dst, start, seq)
 	}
+	return appendResultEnd(dst, seq, status, caps)
+}
+
+// AppendBinaryResult is AppendTextResult for the binary protocol: the answer to
+// COM_STMT_EXECUTE.
+// https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html
+func AppendBinaryResult(dst []byte, seq byte, cols []string, rows [][]string, status Status, caps Capability) []byte {
+	dst = AppendColumnCount(dst, seq, len(cols), caps)
+	seq++
+	dst, seq = appendTextColumns(dst, seq, cols, rows, status, caps)
+	for _, row := range rows {
+		start := len(dst)
+		dst = append(dst, 0, 0, 0, 0, HeaderOK)
+		dst = append(dst, make([]byte, (len(row)+7+2)/8)...) // no NULLs
+		for _, v := range row {
+			dst = AppendLenencString(dst, v)
+		}
+		dst, seq = endPacket(dst, start, seq)
+	}
+	return appendResultEnd(dst, seq, status, caps)
+}
+
+// AppendPrepared appends the answer to a COM_STMT_PREPARE of a statement without
+// parameters that gives text columns, or none.
+func AppendPrepared(dst []byte, seq byte, id uint32, cols []string, status Status, caps Capability) []byte {
+	dst = AppendStmtPrepareOK(dst, seq, &StmtPrepareOK{ID: id, Columns: uint16(len(cols))}, caps)
+	if len(cols) > 0 {
+		dst, _ = appendTextColumns(dst, seq+1, cols, nil, status, caps)
+	}
+	return dst
+}
+
+// appendTextColumns appends the definitions of text columns, and the EOF after them
+// where the peer wants one.
+func appendTextColumns(dst []byte, seq byte, cols []string, rows [][]string, status Status, caps Capability) ([]byte, byte) {
+	for i, name := range cols {
+		dst = AppendColumn(dst, seq, textColumn(name, widest(rows, i)), caps)
+		seq++
+	}
+	if !caps.Has(ClientDeprecateEOF) {
+		dst = AppendEOF(dst, seq, status, 0)
+		seq++
+	}
+	return dst, seq
+}
+
+func appendResultEnd(dst []byte, seq byte, status Status, caps Capability) []byte {
 	if !caps.Has(ClientDeprecateEOF) {
 		return AppendEOF(dst, seq, status, 0)
 	}
