@@ -25,7 +25,9 @@ type Machine struct {
 	aliveAt  map[string]time.Time // by node
 	bootSeen time.Time            // when the leader had been started, seen while it took writes in this reign
 	rebooted bool                 // the leader has started anew since
-	floor    gtid.Set             // what followers had applied before that
+	closed   bool                 // it is read-only: nobody has received anything new from it
+	blind    bool                 // it was not us who saw it before, so that floor is of after it only
+	floor    gtid.Set             // what followers had received before that
 
 	problems  []Problem
 	unblocked time.Time // failovers before it do not count
@@ -80,6 +82,16 @@ func (m *Machine) Reconfigure(cfg Config) {
 // Record is the newest record that the machine knows.
 func (m *Machine) Record() topology.Record { return m.rec.Clone() }
 
+// Counting are the nodes whose commits may count for an acknowledgement: members of the
+// record, and, as long as it is not settled who of them follows this leader, among those that
+// this machine has pointed at it.
+func (m *Machine) Counting() []string {
+	if m.pointed == nil {
+		return slices.Clone(m.rec.Members)
+	}
+	return slices.DeleteFunc(slices.Clone(m.rec.Members), func(n string) bool { return n != m.rec.Leader && !slices.Contains(m.pointed, n) })
+}
+
 // Problems are those that hold now, for people. The first is the leader's, if any.
 func (m *Machine) Problems() []Problem { return slices.Clone(m.problems) }
 
@@ -118,6 +130,12 @@ func (m *Machine) overslept() {
 	for n := range m.aliveAt {
 		m.aliveAt[n] = m.now
 	}
+}
+
+// Forget drops what was seen until now: somebody else has changed the nodes since.
+func (m *Machine) Forget(now time.Time) {
+	m.now = now
+	m.overslept()
 }
 
 func (m *Machine) take(ev Event) {
@@ -162,17 +180,26 @@ func (m *Machine) see(s Sight) {
 	switch {
 	case !s.answered() || m.op != nil:
 	case s.Node != m.rec.Leader:
-		if !m.rebooted {
-			m.floor = m.floor.Union(s.Executed.Subtract(s.Errant))
+		if (!m.rebooted || m.closed) && !s.Copying {
+			has := s.Executed
+			if s.Link != nil && s.Link.Source == m.rec.Leader {
+				has = has.Union(s.Received) // it may have acknowledged what it has not applied
+			}
+			m.floor = m.floor.Union(has.Subtract(s.Errant))
 		}
 	case m.bootSeen.IsZero():
-		if !s.ReadOnly {
+		m.closed = s.ReadOnly
+		switch {
+		case !s.ReadOnly:
 			m.bootSeen = s.Booted
+		case s.Restarted && s.Epoch == m.rec.Reign:
+			// It was opened in this reign, and started anew before we looked.
+			m.bootSeen, m.rebooted, m.blind = s.Booted.Add(-time.Second), true, true
 		}
 	case s.Booted.After(m.bootSeen):
-		m.rebooted = true
+		m.rebooted, m.closed = true, s.ReadOnly
 		if !s.ReadOnly && s.Executed.Contains(m.floor) {
-			m.bootSeen, m.rebooted = s.Booted, false // it lost nothing and goes on
+			m.bootSeen, m.rebooted, m.blind = s.Booted, false, false // it lost nothing and goes on
 		}
 	}
 }
@@ -213,7 +240,7 @@ func (m *Machine) setRecord(r topology.Record) {
 
 // forgetBoot begins anew to know when the leader was started.
 func (m *Machine) forgetBoot() {
-	m.bootSeen, m.rebooted, m.floor = time.Time{}, false, gtid.Set{}
+	m.bootSeen, m.rebooted, m.closed, m.blind, m.floor = time.Time{}, false, false, false, gtid.Set{}
 }
 
 func (m *Machine) configured(node string) bool {

@@ -484,6 +484,19 @@ func TestRandomWalks(t *testing.T) {
 	if os.Getenv("BELLWETHER_LONG") != "" {
 		walks = 40_000
 	}
+	randomWalks(t, seed, walks)
+}
+
+// TestWalksThatFailed walks again where a fault was found:
+// a claim whose answer was lost was made again under another one's leader.
+func TestWalksThatFailed(t *testing.T) {
+	for _, seed := range []uint64{1795574493805141352} {
+		randomWalks(t, seed, 200)
+	}
+}
+
+func randomWalks(t *testing.T, seed uint64, walks int) {
+	t.Helper()
 	t.Logf("BELLWETHER_SEED=%d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	changes := uint64(0)

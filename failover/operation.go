@@ -104,12 +104,25 @@ func (m *Machine) advance() bool {
 	if m.now.Before(o.notTil) {
 		return false
 	}
+	if !o.entered && o.step == stepClaim && o.overtaken(m) {
+		m.dropOperation("another coordinator changed the leader before this one claimed it")
+		return true
+	}
 	if !o.entered {
 		o.entered = true
 		o.act(m)
 	}
 	o.check(m)
 	return m.op != o || o.step != at
+}
+
+// overtaken says that the leader to be replaced is not the record's any more: a claim
+// whose answer was lost is made again, and the record may be another one by then.
+func (o *operation) overtaken(m *Machine) bool {
+	if o.kind == topology.KindAdopt {
+		return m.rec.Leader != ""
+	}
+	return m.rec.Leader != o.from
 }
 
 // start decides whether a change begins: a predecessor's, the first leader's, or
@@ -177,7 +190,7 @@ func (m *Machine) adopt() bool {
 	if m.ripe(RespondAdopt, "") == nil {
 		return false
 	}
-	w := m.view(m.now).soleWriter()
+	w := m.view(m.now).first()
 	if w == nil {
 		return false
 	}

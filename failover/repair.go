@@ -126,6 +126,9 @@ func (m *Machine) tend() {
 	if l == nil || !l.Up() || l.Best.ReadOnly {
 		return
 	}
+	if m.admit() {
+		return
+	}
 	proven := l.Best.Writes == WritesWork && l.Best.Acks >= m.cfg.Acks && l.Best.Epoch == m.rec.Reign
 	switch {
 	case m.cfg.Acks < m.rec.Acks:
@@ -146,6 +149,23 @@ func (m *Machine) tend() {
 			}
 		})
 	}
+}
+
+// admit makes a member of a node that follows the leader and is none: by whatever means it
+// came to follow, it may acknowledge.
+func (m *Machine) admit() bool {
+	v := m.view(m.now)
+	for _, f := range v.followers() {
+		if !v.linked(f) || f.Best.Copying || !f.Best.Errant.IsEmpty() || slices.Contains(m.rec.Members, f.Name) {
+			continue
+		}
+		if m.pointed != nil && !slices.Contains(m.pointed, f.Name) {
+			m.pointed = append(m.pointed, f.Name)
+		}
+		m.publishIdle(func(next *topology.Record) { next.Members = m.withMember(f.Name) })
+		return true
+	}
+	return false
 }
 
 // answerRequests carries out or refuses what people ask for.
@@ -229,6 +249,9 @@ func (m *Machine) unfit(v *View, name string) []string {
 	}
 	if !slices.Contains(m.rec.Members, name) {
 		why = append(why, name+" is no member yet")
+	}
+	if n.Best.Copying {
+		why = append(why, name+" holds half a copy")
 	}
 	if !n.Best.Errant.IsEmpty() {
 		why = append(why, name+" has transactions of its own: "+n.Best.Errant.String())

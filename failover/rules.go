@@ -52,10 +52,9 @@ type Problem struct {
 var Rules = []*Rule{
 	{
 		Code: "no-leader", Priority: 100, Leader: true, Response: RespondAdopt, Hold: confirmGone,
-		Description: "no leader is written down, and exactly one node takes writes and follows nobody",
+		Description: "no leader is written down, and exactly one node takes writes and follows nobody, or the one that is configured to lead first is not behind",
 		Match: func(v *View, _ *NodeView) (string, bool) {
-			w := v.soleWriter()
-			return "the first leader", w != nil
+			return "the first leader", v.first() != nil
 		},
 	},
 	{
@@ -121,7 +120,7 @@ var Rules = []*Rule{
 		Code: "leader-restarted", Priority: 60, Leader: true, Response: RespondOpen,
 		Description: "the leader has started anew, is read-only, and has lost nothing",
 		Match: func(v *View, n *NodeView) (string, bool) {
-			return "read-only after a restart", n.Up() && n.Rebooted && n.Best.ReadOnly && n.Best.Epoch <= v.Record.Epoch && n.Best.Executed.Contains(v.Floor)
+			return "read-only after a restart", n.Up() && n.Rebooted && !v.Blind && n.Best.ReadOnly && n.Best.Epoch <= v.Record.Epoch && n.Best.Executed.Contains(v.Floor)
 		},
 	},
 	{
@@ -170,6 +169,13 @@ var Rules = []*Rule{
 		Description: "a node that is not the leader takes writes",
 		Match: func(v *View, n *NodeView) (string, bool) {
 			return "takes writes beside " + v.Record.Leader, v.Leader != nil && n.Up() && !n.Best.ReadOnly
+		},
+	},
+	{
+		Code: "follower-copied", Priority: 47,
+		Description: "a node is being filled with a copy, or was and the copy was cut short: it is left alone until that is whole",
+		Match: func(_ *View, n *NodeView) (string, bool) {
+			return "holds half a copy of the leader", n.Up() && n.Best.Copying
 		},
 	},
 	{
@@ -228,6 +234,28 @@ func orNever(d time.Duration) time.Duration {
 }
 
 func confirmGone(c *Config) time.Duration { return c.ConfirmGone }
+
+// first is who leads where no leader is written down, nil while that is not certain.
+func (v *View) first() *NodeView {
+	if v.Config.First == "" {
+		return v.soleWriter()
+	}
+	f := v.node(v.Config.First)
+	if v.Record.Leader != "" || f == nil || !f.Up() || f.Best.ReadOnly || f.Best.Link != nil {
+		return nil
+	}
+	for _, n := range v.Nodes {
+		if n.Mine != nil && n.Mine.New == ReachDenied {
+			continue // without our account: no copy of any leader of ours
+		}
+		// A mark shows that Bellwether worked with a node before, and the record is lost: who
+		// led last has the highest, and all that the others have.
+		if !n.Up() || n.Best.Epoch > f.Best.Epoch || n.Best.Epoch > 0 && !f.Best.Executed.Contains(n.Best.Executed) {
+			return nil
+		}
+	}
+	return f
+}
 
 // soleWriter is the one node that takes writes while no leader is written down;
 // all nodes must have answered, for any of them could be another one.

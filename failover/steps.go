@@ -51,7 +51,7 @@ func (o *operation) claim(m *Machine) topology.Record {
 		Kind: o.kind, Phase: topology.PhaseClaimed, From: o.from, To: o.wanted, Owner: m.cfg.Self, Began: o.began.Round(0).UTC(),
 	}
 	if o.kind == topology.KindAdopt {
-		next.Members = m.allNodes()
+		next.Members = m.cfg.Names()
 		if l := m.view(m.now).node(o.from); l != nil && l.Up() {
 			next.Acks = max(0, min(m.cfg.Acks, l.Best.Acks))
 		}
@@ -63,37 +63,26 @@ func (o *operation) claim(m *Machine) topology.Record {
 // known to hold what it was opened with, all nodes count (see quorum).
 func (o *operation) publication(m *Machine) topology.Record {
 	next := m.rec.Clone()
-	next.Reign, next.Leader = o.epoch, o.choice.Node
-	next.Change.Phase, next.Change.To = topology.PhasePublished, o.choice.Node
+	next.Epoch = o.epoch
 	if o.kind == topology.KindAdopt {
+		next.Reign, next.Leader = o.epoch, o.choice.Node
+		next.Change.Phase, next.Change.To = topology.PhasePublished, o.choice.Node
 		return next
 	}
-	next.Members = m.allNodes()
-	next.Settled = next.Acks == 0
-	if o.undo {
-		return next
+	if !o.undo {
+		next.Acks = m.cfg.Acks
+		next.Bury(o.drained.String())
+		if o.automatic {
+			next.Failovers = append(next.Failovers, m.now.Round(0).UTC())
+			next.Failovers = next.Failovers[max(0, len(next.Failovers)-mostFailovers):]
+		}
 	}
-	next.Acks = m.cfg.Acks
-	next.Settled = next.Acks == 0
-	next.Past = append(next.Past, topology.Reign{Epoch: m.rec.Reign, Leader: o.from, Until: o.drained.String()})
-	next.Past = next.Past[max(0, len(next.Past)-mostPast):]
-	if o.automatic {
-		next.Failovers = append(next.Failovers, m.now.Round(0).UTC())
-		next.Failovers = next.Failovers[max(0, len(next.Failovers)-mostPast):]
-	}
+	next.Publish(o.choice.Node, m.cfg.Names())
 	return next
 }
 
-const mostPast = 16
-
-func (m *Machine) allNodes() []string {
-	var names []string
-	for i := range m.cfg.Nodes {
-		names = append(names, m.cfg.Nodes[i].Name)
-	}
-	slices.Sort(names)
-	return names
-}
+// mostFailovers is how many times of failovers the record keeps.
+const mostFailovers = 16
 
 // leasesEnd is until when another proxy may route writes to the old leader: never
 // past now once that one is fenced, or cannot acknowledge anything to anybody.

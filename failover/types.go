@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -14,6 +15,9 @@ type Config struct {
 	// Acks is how many followers must hold a write before it is acknowledged: 0 is
 	// none, at most len(Nodes)-1.
 	Acks int
+	// First is the node that leads where no leader is written down; empty: the one that
+	// takes writes, where that is one only.
+	First string
 	// Automatic is whether failover starts by itself. Without it problems are
 	// reported, and only requests are carried out.
 	Automatic bool
@@ -49,6 +53,16 @@ type Config struct {
 	MinInterval  time.Duration
 	MaxFailovers int
 	Window       time.Duration
+}
+
+// Names are the names of all nodes, sorted.
+func (c *Config) Names() []string {
+	names := make([]string, len(c.Nodes))
+	for i := range c.Nodes {
+		names[i] = c.Nodes[i].Name
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Promotion says how much a node is wanted as leader.
@@ -131,10 +145,13 @@ type Sight struct {
 	Executed gtid.Set
 	Received gtid.Set // with the relay log; never less than Executed
 	Errant   gtid.Set // its own, from no leader
-	Link     *Link    // nil when it replicates from nobody
-	Ackers   int      // acknowledging followers that the leader sees; -1 unknown
-	Acks     int      // acknowledgements that the node waits for, without a timeout, when it leads; -1 unknown
-	Lag      time.Duration
+	Copying  bool     // it holds half a copy, and somebody is at work there
+	// Restarted says that it has started anew since it was told of Epoch, by its own clock.
+	Restarted bool
+	Link      *Link // nil when it replicates from nobody
+	Ackers    int   // acknowledging followers that the leader sees; -1 unknown
+	Acks      int   // acknowledgements that the node waits for, without a timeout, when it leads; -1 unknown
+	Lag       time.Duration
 }
 
 // Event is what Step takes: [Tick], [Seen], [Done], [Coordination] or [Request].

@@ -15,9 +15,12 @@ type View struct {
 	Record *topology.Record
 	Leader *NodeView // nil while the record names none
 	Nodes  []*NodeView
-	// Floor is what followers had applied before the leader started anew: the leader
+	// Floor is what followers had received before the leader started anew: the leader
 	// must have it, for it writes to its binlog before it sends.
 	Floor gtid.Set
+	// Blind says that Floor is of followers that were seen after the leader started anew
+	// only: as many must be seen as for a change of leader.
+	Blind bool
 }
 
 // NodeView is one node as its observers see it.
@@ -59,6 +62,7 @@ func (m *Machine) view(now time.Time) *View {
 		}
 		v.Nodes = append(v.Nodes, n)
 	}
+	v.Blind = m.blind && m.revocable(v) < min(m.quorum(), len(m.acceptors()))
 	return v
 }
 

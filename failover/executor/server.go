@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,22 +23,32 @@ type Account struct{ User, Password string }
 type server struct {
 	name, address string
 	flavor        gtid.Flavor
-	db            *sql.DB
+	pool          *sql.DB
+	acks          int     // see Config.Acks
+	engine        bool    // an Engine replicates to it
+	db            querier // pool, or one connection of it that owns the node, see own
+}
+
+// querier is what a pool and a connection have in common.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // dial returns a server; it connects on first use.
 func dial(c *Config, name, address string, flavor gtid.Flavor, log *slog.Logger) (*server, error) {
 	db, err := mysqlconn.Open(mysqlconn.Config{
 		Address: address, User: c.User, Password: c.Password, TLS: c.TLS, ConnectTimeout: c.ConnectTimeout,
-		IOTimeout: max(c.Timeout, time.Second), MaxConns: 2, Program: "bellwether switchover",
+		IOTimeout: max(c.Timeout, time.Second), MaxConns: 4, Program: "bellwether switchover",
 	}, log)
 	if err != nil {
 		return nil, err
 	}
-	return &server{name: name, address: address, flavor: flavor, db: db}, nil
+	return &server{name: name, address: address, flavor: flavor, acks: c.Acks, engine: c.Engine != nil, pool: db, db: db}, nil
 }
 
-func (s *server) close() { _ = s.db.Close() }
+func (s *server) close() { _ = s.pool.Close() }
 
 func (s *server) mariadb() bool { return s.flavor == gtid.MariaDB }
 
@@ -60,15 +72,27 @@ func verb(q string) string {
 
 // executed is what the node has committed.
 func (s *server) executed(ctx context.Context) (gtid.Set, error) {
-	q := "SELECT @@GLOBAL.gtid_executed"
-	if s.mariadb() {
-		q = "SELECT @@GLOBAL.gtid_current_pos"
+	q := "SELECT @@GLOBAL.gtid_executed, ''"
+	switch {
+	case s.mariadb() && s.engine: // gtid_current_pos has no number of another server's that came by the engine
+		q = "SELECT @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_pos"
+	case s.mariadb():
+		q = "SELECT @@GLOBAL.gtid_current_pos, ''"
 	}
-	var text string
-	if err := s.db.QueryRowContext(ctx, q).Scan(&text); err != nil {
+	var text, more string
+	if err := s.db.QueryRowContext(ctx, q).Scan(&text, &more); err != nil {
 		return gtid.Set{}, fmt.Errorf("%s: ask for its position: %w", s.name, err)
 	}
-	return gtid.Parse(s.flavor, text)
+	return union(s.flavor, text, more)
+}
+
+func union(f gtid.Flavor, a, b string) (gtid.Set, error) {
+	x, err := gtid.Parse(f, a)
+	if err != nil {
+		return x, err
+	}
+	y, err := gtid.Parse(f, b)
+	return x.Union(y), err
 }
 
 // readOnly says whether the node refuses writes.
@@ -93,42 +117,66 @@ func (s *server) settings(ctx context.Context) (settings, error) {
 	if err := s.db.QueryRowContext(ctx, q).Scan(&st.LogBin, &st.LogReplica, &st.GTID, &st.Filters); err != nil {
 		return st, fmt.Errorf("%s: ask for its settings: %w", s.name, err)
 	}
-	rows, err := s.db.QueryContext(ctx, show)
-	if err != nil {
-		return st, fmt.Errorf("%s: %s: %w", s.name, show, err)
-	}
-	defer func() { _ = rows.Close() }()
-	names, err := rows.Columns()
+	channels, err := s.table(ctx, show)
 	if err != nil {
 		return st, err
+	}
+	for _, ch := range channels {
+		st.Channels++
+		st.Named = st.Named || ch["Connection_name"] != "" || ch["Channel_Name"] != ""
+		for _, n := range slices.Sorted(maps.Keys(ch)) {
+			if strings.HasPrefix(n, "Replicate_") && !strings.Contains(n, "Server_Ids") && !strings.Contains(n, "Rewrite") && ch[n] != "" {
+				st.Filters = strings.TrimSpace(st.Filters + " " + n + "=" + ch[n])
+			}
+		}
+	}
+	return st, nil
+}
+
+// table is the whole result of a query, each row by its columns' names.
+func (s *server) table(ctx context.Context, q string) ([]map[string]string, error) {
+	rows, err := s.db.QueryContext(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", s.name, q, err)
+	}
+	defer func() { _ = rows.Close() }()
+	out, err := readTable(rows)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", s.name, q, err)
+	}
+	return out, nil
+}
+
+// readTable reads one result set.
+func readTable(rows *sql.Rows) ([]map[string]string, error) {
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, err
 	}
 	values := make([]sql.NullString, len(names))
 	into := make([]any, len(names))
 	for i := range values {
 		into[i] = &values[i]
 	}
+	var out []map[string]string
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
-			return st, err
+			return nil, err
 		}
-		st.Channels++
+		row := make(map[string]string, len(names))
 		for i, n := range names {
-			if n == "Connection_name" || n == "Channel_Name" {
-				st.Named = st.Named || values[i].String != ""
-			}
-			if strings.HasPrefix(n, "Replicate_") && !strings.Contains(n, "Server_Ids") && !strings.Contains(n, "Rewrite") && values[i].String != "" {
-				st.Filters = strings.TrimSpace(st.Filters + " " + n + "=" + values[i].String)
-			}
+			row[n] = values[i].String
 		}
+		out = append(out, row)
 	}
-	return st, rows.Err()
+	return out, rows.Err()
 }
 
 // fence makes the node refuse writes and returns its last position. A server
 // waits here for commits that are under way; when time runs out, nothing of the
 // attempt stays behind.
 func (s *server) fence(ctx context.Context) (gtid.Set, error) {
-	conn, err := s.db.Conn(ctx)
+	conn, err := s.pool.Conn(ctx)
 	if err != nil {
 		return gtid.Set{}, fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -137,10 +185,7 @@ func (s *server) fence(ctx context.Context) (gtid.Set, error) {
 	if err := conn.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&id); err != nil {
 		return gtid.Set{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	q := "SET GLOBAL read_only = 1"
-	if !s.mariadb() {
-		q = "SET GLOBAL super_read_only = 1" // switches read_only on as well
-	}
+	q := s.readOnlySQL()
 	if _, err := conn.ExecContext(ctx, q); err != nil {
 		return gtid.Set{}, errors.Join(fmt.Errorf("%s: %s: %w", s.name, q, err), s.unfence(ctx, id))
 	}
@@ -149,6 +194,14 @@ func (s *server) fence(ctx context.Context) (gtid.Set, error) {
 		return at, errors.Join(err, s.unfence(ctx, 0))
 	}
 	return at, nil
+}
+
+// readOnlySQL makes a node refuse writes.
+func (s *server) readOnlySQL() string {
+	if s.mariadb() {
+		return "SET GLOBAL read_only = 1"
+	}
+	return "SET GLOBAL super_read_only = 1" // switches read_only on as well
 }
 
 // undoTimeout bounds what takes a step back, whose own time is over by then.
@@ -160,9 +213,7 @@ func (s *server) unfence(ctx context.Context, waiting uint64) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if waiting != 0 {
-		const noSuchThread = 1094
-		_, err := s.db.ExecContext(ctx, fmt.Sprintf("KILL %d", waiting))
-		if number, _, ok := mysqlconn.ServerError(err); err != nil && (!ok || number != noSuchThread) {
+		if err := mysqlconn.Kill(ctx, s.db, waiting); err != nil {
 			return fmt.Errorf("%s: end the attempt to make it read-only: %w", s.name, err)
 		}
 		if err := s.gone(ctx, waiting); err != nil {
@@ -209,7 +260,9 @@ func (s *server) catchUp(ctx context.Context, at gtid.Set) error {
 		if err == nil && has.Contains(at) {
 			return nil
 		}
-		if err == nil {
+		if err == nil && s.engine { // MariaDB waits for what its own replication does only
+			err = pause(ctx, time.Millisecond)
+		} else if err == nil {
 			q := "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, 1)"
 			if s.mariadb() {
 				q = "SELECT MASTER_GTID_WAIT(?, 1)"
@@ -238,9 +291,15 @@ func (s *server) detach(ctx context.Context) error {
 // from where it stands. A node that has led tells its position first: MariaDB
 // keeps what it wrote and what it received apart.
 func (s *server) follow(ctx context.Context, source string, who Account, led bool) error {
+	if s.engine {
+		return s.standAside(ctx)
+	}
 	host, port, err := net.SplitHostPort(source)
 	if err != nil {
 		return fmt.Errorf("address %s: %w", source, err)
+	}
+	if err := s.acknowledge(ctx); err != nil {
+		return err
 	}
 	if s.mariadb() {
 		statements := []string{"SET GLOBAL read_only = 1", "STOP SLAVE"}
@@ -258,6 +317,17 @@ func (s *server) follow(ctx context.Context, source string, who Account, led boo
 			" SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=1000000,"+
 			" SOURCE_HEARTBEAT_PERIOD=1", quote(host), port, quote(who.User), quote(who.Password)),
 		"START REPLICA")
+}
+
+// acknowledge makes a node one that acknowledges, and waits for none itself: the
+// commits of its own applier would wait, for ever. It is read-only before, which waits
+// for the commits that wait; so no client is told anything that is not so.
+func (s *server) acknowledge(ctx context.Context) error {
+	if s.acks == 0 || s.engine {
+		return nil
+	}
+	source, replica := s.semiSyncWords(ctx)
+	return s.exec(ctx, s.readOnlySQL(), "SET GLOBAL rpl_semi_sync_"+source+"_enabled = 0", "SET GLOBAL rpl_semi_sync_"+replica+"_enabled = 1")
 }
 
 // plainMode makes quote right: what a backslash means depends on sql_mode.

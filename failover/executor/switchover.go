@@ -18,19 +18,38 @@ type Config struct {
 	TLS            mysqlconn.TLS
 	ConnectTimeout time.Duration
 	Replication    Account // what followers log in with
+	// Acks is for how many followers the leader waits; 0 leaves semi-synchronous
+	// replication to others.
+	Acks int
 	// Timeout bounds the time for which writes are held. After it the switchover
 	// has been carried out or taken back.
 	Timeout time.Duration
+	// Engine replicates; nil where the servers do.
+	Engine Engine
+	// Keep leaves a returned leader as it is that has transactions of its own, when they have
+	// been saved; else the Engine makes it equal to the leader.
+	Keep bool
+}
+
+// own are the accounts of Bellwether itself.
+func (c *Config) own() []string {
+	if c.Engine == nil {
+		return []string{c.User}
+	}
+	return []string{c.User, c.Engine.User()}
 }
 
 // Gate stops clients from reaching the leader, and lets them go on.
 type Gate interface {
-	// Hold makes what would go to the leader wait, at most for limit; transactions
-	// and statements that are under way go on.
+	// Hold makes what would go to the leader wait, at most for limit, with 0 as long as
+	// one waits for a leader; transactions and statements that are under way go on.
 	Hold(limit time.Duration)
 	// Working is how many sessions have something under way on the leader.
 	Working() int
 	Release()
+	// Cut ends what sessions have on that node, of all nodes where it is empty; the
+	// sessions go on.
+	Cut(node string)
 }
 
 // Report is what a switchover did, or, as a dry run, would do.
@@ -58,13 +77,19 @@ var ErrRefused = errors.New("the switchover is refused")
 // Switchover makes another node the leader. Clients whose work goes through gate
 // see no error. The roles in store follow by observation, as the lag monitor makes
 // it. When it fails before the new leader takes writes, all is taken back.
-func Switchover(ctx context.Context, cfg Config, store *topology.Store, gate Gate, to string, dryRun bool, log *slog.Logger) (Report, error) {
+//
+// succession writes the change down, so that a crash in the middle is finished or
+// undone; it is nil where there is no record of who leads.
+func Switchover(ctx context.Context, cfg Config, store *topology.Store, gate Gate, succession *Succession, to string, dryRun bool, log *slog.Logger) (Report, error) {
 	snap := store.Load()
 	plan := NewPlan(snap, to)
-	r := &run{cfg: cfg, store: store, gate: gate, log: log, snap: snap, report: Report{
+	r := &run{cfg: cfg, store: store, gate: gate, log: log, snap: snap, record: succession, report: Report{
 		From: plan.From, To: plan.To, DryRun: dryRun, Reasons: plan.Reasons, Warnings: plan.Warnings,
 	}}
 	defer r.close()
+	if cfg.Engine != nil && succession == nil && !dryRun {
+		r.refuse("with the engine a switchover needs failover.mode manual or automatic, for somebody must write down who leads")
+	}
 	if cfg.Replication.User == "" {
 		r.refuse("the account by which nodes follow each other is not known: give replication.user")
 	}
@@ -94,6 +119,7 @@ type run struct {
 	log    *slog.Logger
 	snap   *topology.Snapshot
 	report Report
+	record *Succession // nil: nobody keeps a record
 
 	old, next *server
 	others    []*server
@@ -196,24 +222,44 @@ func (r *run) change(ctx context.Context) error {
 		r.gate.Release()
 		r.report.Held = time.Since(start)
 	}()
+	if r.record != nil {
+		if err := r.step("claim an epoch", func() error { return r.record.claim(ctx, r.old.name, r.next.name) }); err != nil {
+			return err
+		}
+	}
 	if err := r.step("drain the clients' transactions", func() error { return r.drain(ctx) }); err != nil {
-		return err // nothing was changed
+		return errors.Join(err, r.stay(ctx)) // nothing was changed
 	}
 	if err := r.step("make "+r.old.name+" read-only", func() (err error) {
 		r.until, err = r.old.fence(ctx)
 		return err
 	}); err != nil {
-		return err
+		return errors.Join(err, r.stay(ctx))
 	}
 	r.report.Position = r.until.String()
 	if err := r.step("wait until "+r.next.name+" has everything", func() error { return r.caughtUp(ctx) }); err != nil {
 		return errors.Join(err, r.takeBack(ctx))
+	}
+	if r.record != nil {
+		if err := r.step("write "+r.next.name+" down as the leader", func() error { return r.record.publish(ctx, r.next.name, r.until.String()) }); err != nil {
+			return errors.Join(err, r.takeBack(ctx))
+		}
+	}
+	if r.record != nil && r.cfg.Engine != nil {
+		if err := r.step("let the engine go on from "+r.next.name, func() error { return r.record.handOn(ctx) }); err != nil {
+			return errors.Join(err, r.takeBack(ctx))
+		}
 	}
 	if err := r.step("open "+r.next.name, func() error { return r.promote(ctx) }); err != nil {
 		return err
 	}
 	r.report.Done = true
 	r.repoint(ctx)
+	if r.record != nil {
+		if err := r.step("write down that the change is over", func() error { return r.record.finish(ctx) }); err != nil {
+			r.warn("%v", err)
+		}
+	}
 	if err := r.step("see "+r.next.name+" as the leader", func() error { return r.seen(ctx, r.next.name) }); err != nil {
 		r.warn("%v; writes wait for it", err)
 	}
@@ -253,8 +299,22 @@ func (r *run) caughtUp(ctx context.Context) error {
 	return nil
 }
 
-// takeBack lets the old leader lead again.
+// stay writes down that the old leader goes on.
+func (r *run) stay(ctx context.Context) error {
+	if r.record == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	return r.step("write down that "+r.old.name+" goes on", func() error { return r.record.undo(ctx, r.old.name) })
+}
+
+// takeBack lets the old leader lead again, once the record says so: a record that
+// names the new one would have it opened.
 func (r *run) takeBack(ctx context.Context) error {
+	if err := r.stay(ctx); err != nil {
+		return fmt.Errorf("%s stays read-only: %w", r.old.name, err)
+	}
 	return r.step("let "+r.old.name+" take writes again", func() error {
 		if err := r.old.unfence(ctx, 0); err != nil {
 			return err
@@ -272,6 +332,9 @@ func (r *run) promote(ctx context.Context) error {
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	err := r.next.detach(ctx)
+	if err == nil && r.record != nil {
+		err = r.record.prepare(ctx, r.next)
+	}
 	if err == nil {
 		if err = r.next.open(undo); err == nil {
 			return nil
