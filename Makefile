@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 DURATION ?=
 
 .DEFAULT_GOAL := build
-.PHONY: build test test-short test-long lint fuzz bench integration check demo clean \
+.PHONY: build test test-short test-long chaos rto lint fuzz bench integration check demo clean \
 	setup setup-demo setup-bench setup-mysql setup-mariadb-11.8 setup-images
 
 build:
@@ -24,9 +24,21 @@ test-short:
 	$(GO) test -short ./...
 
 # The long forms: a million reads over thousands of sessions, without the race
-# detector, which would only make them rarer.
+# detector, which would only make them rarer; a coordinator that dies at each step of a
+# failover; 43 seconds of partition; half an hour of noise.
 test-long: setup
-	BELLWETHER_LONG=1 $(GO) test -count=1 -timeout 4h -v -run TestGuarantees ./integration/history
+	BELLWETHER_LONG=1 $(GO) test -count=1 -timeout 4h -v -run TestScenario25Guarantees ./integration/history
+	BELLWETHER_LONG=1 $(GO) test -race -count=1 -timeout 1h -v -run 'TestScenario(30|37)' ./integration/failover ./integration/chaos
+	BELLWETHER_NOISE=30m $(GO) test -race -count=1 -timeout 1h -v -run TestNoise ./integration/chaos
+
+# Random faults: two hundred rounds, about half an hour. BELLWETHER_SEED makes the plans of
+# an earlier run again, BELLWETHER_ROUND begins with one of its rounds.
+chaos: setup
+	BELLWETHER_ROUNDS=$${BELLWETHER_ROUNDS:-75} $(GO) test -race -count=1 -timeout 4h -v -run TestChaos ./integration/chaos
+
+# How long a failover and a switchover take: fifty of each under load.
+rto: setup
+	BELLWETHER_SERIES=$${BELLWETHER_SERIES:-50} $(GO) test -count=1 -timeout 2h -v -run TestSeries ./integration/chaos
 
 integration: setup
 	$(GO) test -race -count=1 -timeout 30m ./internal/sandbox/... ./integration/...

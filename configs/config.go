@@ -1,21 +1,26 @@
 package configs
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Config is a whole configuration, as the YAML file gives it. Defaults fills in
 // everything but the nodes; Validate says what is wrong with the rest.
 type Config struct {
-	Listen      Listen      `yaml:"listen"`
-	Cluster     Cluster     `yaml:"cluster"`
-	Replication Replication `yaml:"replication"`
-	Routing     Routing     `yaml:"routing"`
-	Monitor     Monitor     `yaml:"monitor"`
-	Pool        Pool        `yaml:"pool"`
-	Limits      Limits      `yaml:"limits"`
-	Users       []User      `yaml:"users"`
-	Admin       Admin       `yaml:"admin"`
-	Log         Log         `yaml:"log"`
-	Shutdown    Shutdown    `yaml:"shutdown"`
+	Listen       Listen       `yaml:"listen"`
+	Cluster      Cluster      `yaml:"cluster"`
+	Replication  Replication  `yaml:"replication"`
+	Failover     Failover     `yaml:"failover"`
+	Coordination Coordination `yaml:"coordination"`
+	Routing      Routing      `yaml:"routing"`
+	Monitor      Monitor      `yaml:"monitor"`
+	Pool         Pool         `yaml:"pool"`
+	Limits       Limits       `yaml:"limits"`
+	Users        []User       `yaml:"users"`
+	Admin        Admin        `yaml:"admin"`
+	Log          Log          `yaml:"log"`
+	Shutdown     Shutdown     `yaml:"shutdown"`
 
 	// Source says what the configuration was read from; zero when it was not loaded.
 	Source Source `yaml:"-"`
@@ -94,19 +99,87 @@ type ClusterTLS struct {
 
 // Replication says who replicates.
 type Replication struct {
-	Mode              string        `yaml:"mode"` // native
-	User              string        `yaml:"user"` // by whom nodes follow each other; empty: no switchover
+	Mode              string        `yaml:"mode"` // native | engine
+	User              string        `yaml:"user"` // native: by whom nodes follow each other; empty: no switchover. engine: by whom it replicates
 	Password          Secret        `yaml:",inline"`
 	SwitchoverTimeout time.Duration `yaml:"switchover_timeout"` // writes are held no longer than this
+	Acks              string        `yaml:"acks"`               // engine: none | a number | majority | all: followers that must commit before the client is answered
+	MinInSync         int           `yaml:"min_in_sync"`        // engine: followers that must be in sync for anything to be acknowledged
+	OnInsufficient    string        `yaml:"on_insufficient"`    // engine: wait | degrade, when too few are in sync
+	InSyncLag         time.Duration `yaml:"in_sync_lag"`        // engine: a follower that is further behind is not in sync
+	Copy              Copy          `yaml:"copy"`               // engine: of the leader to a new follower
+}
+
+// AcksAll is AckCount of acks: all.
+const AcksAll = -1
+
+// AckCount is replication.acks as a number, for a cluster of so many nodes: of a
+// majority of them, in which the leader counts; AcksAll for all. ok is false
+// where it is none of the words and no number.
+func (r *Replication) AckCount(nodes int) (n int, ok bool) {
+	switch r.Acks {
+	case "none":
+		return 0, true
+	case "majority":
+		return nodes / 2, true
+	case "all":
+		return AcksAll, true
+	}
+	n, err := strconv.Atoi(r.Acks)
+	return n, err == nil && n >= 0
+}
+
+// Copy is how the leader is copied to a new follower.
+type Copy struct {
+	Workers int      `yaml:"workers"`  // connections on each side
+	MaxRate ByteSize `yaml:"max_rate"` // bytes per second; 0: no limit
+}
+
+// Failover says what is done when the leader dies.
+type Failover struct {
+	Mode             string        `yaml:"mode"`              // off | manual | automatic
+	Acks             int           `yaml:"acks"`              // followers that must hold a write before it is acknowledged; 0: none
+	HeartbeatTimeout time.Duration `yaml:"heartbeat_timeout"` // a leader that nobody has heard for so long is dead
+	ProbeInterval    time.Duration `yaml:"probe_interval"`
+	MinInterval      time.Duration `yaml:"min_interval"` // between two automatic failovers
+	MaxPerHour       int           `yaml:"max_per_hour"` // automatic failovers; 0: no limit
+	Returned         string        `yaml:"returned"`     // engine: copy | keep a returned leader that has transactions of its own, once they are saved
+	Hook             string        `yaml:"hook"`         // program run at events; empty for none
+	Directory        string        `yaml:"directory"`    // for the record, incidents and rescued transactions
+}
+
+// Coordination says where proxies write down who leads.
+type Coordination struct {
+	Local LocalCoordination `yaml:"local"`
+	Etcd  EtcdCoordination  `yaml:"etcd"`
+}
+
+// LocalCoordination is a file, for one proxy.
+type LocalCoordination struct {
+	Path string `yaml:"path"` // empty: record.json in failover.directory
+}
+
+// EtcdCoordination is for more than one proxy; used where it has endpoints.
+type EtcdCoordination struct {
+	Endpoints []string      `yaml:"endpoints"`
+	Prefix    string        `yaml:"prefix"` // of all keys
+	Name      string        `yaml:"name"`   // of this proxy among the others; empty: the host's name and listen.address
+	TTL       time.Duration `yaml:"ttl"`    // of leases: whole seconds
 }
 
 // Routing is where statements go.
 type Routing struct {
 	MaxLag      time.Duration `yaml:"max_lag"`     // a follower further behind, or unknown, serves no reads
 	NoFollower  string        `yaml:"no_follower"` // leader | error: when no follower is eligible
-	Consistency string        `yaml:"consistency"` // session | eventual: what a read may be older than
-	Pin         bool          `yaml:"pin"`         // a session stays on its follower while that is eligible
-	Rules       []Rule        `yaml:"rules"`       // first match wins
+	Consistency string        `yaml:"consistency"` // eventual | session | causal | global | strong: what a read may be older than
+	CausalWait  time.Duration `yaml:"causal_wait"` // a read waits so long for a follower that has what it must see; 0: not at all
+	// MaxLeaderReads bounds the reads that run on the leader only because no follower
+	// could serve them; 0: no limit. LeaderOverload is what one more does.
+	MaxLeaderReads int    `yaml:"max_leader_reads"`
+	LeaderOverload string `yaml:"leader_overload"` // wait | error
+	Pin            bool   `yaml:"pin"`             // a session stays on its follower while that is eligible
+	Balance        string `yaml:"balance"`         // load | latency: how a follower is chosen
+	Rules          []Rule `yaml:"rules"`           // first match wins
 }
 
 // Rule narrows or widens where matching statements go. All given conditions must hold.
@@ -121,6 +194,8 @@ type Rule struct {
 	Node       string         `yaml:"node"`
 	MaxLag     *time.Duration `yaml:"max_lag"`
 	NoFollower string         `yaml:"no_follower"`
+	// Consistency is a level, as in Routing; empty: the session's, or that of routing.
+	Consistency string `yaml:"consistency"`
 }
 
 // Monitor is how followers are measured.
@@ -141,11 +216,14 @@ type Heartbeat struct {
 
 // Pool is backend connections kept between clients.
 type Pool struct {
+	Mode        string        `yaml:"mode"`     // session | transaction
 	MaxIdle     int           `yaml:"max_idle"` // per node
+	MinIdle     int           `yaml:"min_idle"` // transaction: per node, made ahead
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 	MaxLifetime time.Duration `yaml:"max_lifetime"` // 0: no limit
 	MaxPerNode  int           `yaml:"max_per_node"` // backend connections per node; 0: no limit
 	Wait        time.Duration `yaml:"wait"`         // for one of MaxPerNode
+	MaxPrepared int           `yaml:"max_prepared"` // per connection that sessions share
 }
 
 // Limits protect Bellwether and the servers.

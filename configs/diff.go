@@ -21,6 +21,9 @@ type Change struct {
 var restartOnly = []string{
 	"listen.address", "listen.socket", "admin.address", "replication.mode",
 	"cluster.flavor", "log.format", "monitor.heartbeat.schema",
+	"failover.mode", "failover.acks", "failover.heartbeat_timeout", "failover.probe_interval", "failover.min_interval",
+	"failover.max_per_hour", "failover.returned", "failover.hook", "failover.directory",
+	"coordination.local.path", "coordination.etcd.endpoints", "coordination.etcd.prefix", "coordination.etcd.name", "coordination.etcd.ttl",
 }
 
 // Diff says what a reload from old to next would change, in the order of the

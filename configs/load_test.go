@@ -123,6 +123,9 @@ func TestProblemsHavePlaces(t *testing.T) {
 		{"same name", "cluster: {nodes: [{name: a, address: b}, {name: a, address: c}]}", []string{`cluster.nodes[1].name: "a" is the name of nodes[0] too`}},
 		{"same address", "cluster: {nodes: [{name: a, address: b}, {name: c, address: 'b:3306'}]}", []string{"is the address of nodes[0] too"}},
 		{"no address", "cluster: {nodes: [{name: a}]}", []string{"cluster.nodes[0].address: is required"}},
+		{"an engine without an account", "cluster: {nodes: [{address: a, role: leader}]}\nreplication: {mode: engine}", []string{"replication.user: is required with replication.mode engine"}},
+		{"an engine with an account of others", "cluster: {nodes: [{address: a, role: leader}]}\nreplication: {mode: engine, user: bellwether}", []string{"replication.user: is cluster.user too"}},
+		{"an engine without a leader", "cluster: {nodes: [{address: a}]}\nreplication: {mode: engine, user: e}", []string{"one of them needs role: leader"}},
 		{"two leaders", "cluster: {nodes: [{address: a, role: leader}, {address: b, role: leader}]}", []string{"nodes[0] is given as the leader already"}},
 		{"weight", "cluster: {nodes: [{address: a, weight: -1}]}", []string{"cluster.nodes[0].weight: is -1: give 0 to 10000"}},
 		{"network", minimal + "listen: {proxy_protocol: {trusted: [10.0.0.0/33]}}\n", []string{"listen.proxy_protocol.trusted[0]", "is not a network"}},
@@ -241,7 +244,7 @@ users:
 // uncomment turns example lines (# and no space) into configuration, and drops
 // the line that each replaces.
 func uncomment(text string) string {
-	text = regexp.MustCompile(`(?m)^\s*(rules|users|trusted): \[\].*\n|^\s*password_file:.*\n`).ReplaceAllString(text, "")
+	text = regexp.MustCompile(`(?m)^\s*(rules|users|trusted|endpoints): \[\].*\n|^\s*password_file:.*\n`).ReplaceAllString(text, "")
 	return regexp.MustCompile(`(?m)^\s*#`).ReplaceAllStringFunc(text, func(s string) string {
 		return strings.Replace(s, "#", "", 1)
 	})

@@ -28,12 +28,8 @@ func (c *Config) check() Errors {
 	var k checker
 	k.listen(&c.Listen)
 	k.cluster(&c.Cluster)
-	k.enum("replication.mode", c.Replication.Mode, "native")
-	k.secret("replication", c.Replication.Password)
-	if c.Replication.User == "" && c.Replication.Password.IsSet() {
-		k.add("replication.user", "is required with replication.password")
-	}
-	k.duration("replication.switchover_timeout", c.Replication.SwitchoverTimeout, 100*time.Millisecond, 20*time.Second)
+	k.replication(&c.Replication, &c.Cluster)
+	k.failover(c)
 	k.routing(&c.Routing, c.Cluster.Nodes)
 	k.monitor(&c.Monitor)
 	k.pool(&c.Pool)
@@ -48,6 +44,46 @@ func (c *Config) check() Errors {
 	k.enum("log.format", c.Log.Format, "text", "json")
 	k.duration("shutdown.drain", c.Shutdown.Drain, 0, 24*time.Hour)
 	return k.problems
+}
+
+func (k *checker) failover(c *Config) {
+	f, e := &c.Failover, &c.Coordination.Etcd
+	k.enum("failover.mode", f.Mode, "off", "manual", "automatic")
+	k.number("failover.acks", f.Acks, 0, max(0, len(c.Cluster.Nodes)-1))
+	k.duration("failover.heartbeat_timeout", f.HeartbeatTimeout, 500*time.Millisecond, 10*time.Minute)
+	k.duration("failover.probe_interval", f.ProbeInterval, 10*time.Millisecond, 10*time.Second)
+	k.duration("failover.min_interval", f.MinInterval, 0, 24*time.Hour)
+	k.number("failover.max_per_hour", f.MaxPerHour, 0, 1000)
+	k.enum("failover.returned", f.Returned, "copy", "keep")
+	for i, a := range e.Endpoints {
+		k.hostPort(fmt.Sprintf("coordination.etcd.endpoints[%d]", i), a, false)
+	}
+	k.duration("coordination.etcd.ttl", e.TTL, 2*time.Second, time.Hour)
+	if e.TTL%time.Second != 0 {
+		k.add("coordination.etcd.ttl", "is %s: give whole seconds", formatDuration(e.TTL))
+	}
+	if f.Mode == "off" {
+		return
+	}
+	if f.Directory == "" {
+		k.add("failover.directory", "is required: incidents and rescued transactions are kept there")
+	}
+	engine := c.Replication.Mode == "engine"
+	if engine && f.Acks != 0 {
+		k.add("failover.acks", "is of replication.mode native; with engine give replication.acks")
+	}
+	if c.Replication.User == "" {
+		k.add("failover.mode", "needs replication.user, by whom nodes follow each other")
+	}
+	for i := range c.Cluster.Nodes {
+		switch n := &c.Cluster.Nodes[i]; {
+		case n.Role == "leader" && engine: // it leads first
+		case n.Role == "leader" || n.Role == "follower":
+			k.add(fmt.Sprintf("cluster.nodes[%d].role", i), "is given, but with failover.mode %s roles change: leave it out", f.Mode)
+		case strings.HasPrefix(n.Address, "/"):
+			k.add(fmt.Sprintf("cluster.nodes[%d].address", i), "is a unix socket, where no other node can follow it")
+		}
+	}
 }
 
 func (k *checker) listen(l *Listen) {
@@ -67,6 +103,50 @@ func (k *checker) listen(l *Listen) {
 	for i, s := range l.Compression {
 		k.enum(fmt.Sprintf("listen.compression[%d]", i), s, "zlib", "zstd")
 	}
+}
+
+func (k *checker) replication(r *Replication, c *Cluster) {
+	k.enum("replication.mode", r.Mode, "native", "engine")
+	k.secret("replication", r.Password)
+	if r.User == "" && r.Password.IsSet() {
+		k.add("replication.user", "is required with replication.password")
+	}
+	k.duration("replication.switchover_timeout", r.SwitchoverTimeout, 100*time.Millisecond, 20*time.Second)
+	if n := r.Copy.Workers; n < 1 || n > 64 {
+		k.add("replication.copy.workers", "is %d: give 1 to 64", n)
+	}
+	if r.Copy.MaxRate < 0 {
+		k.add("replication.copy.max_rate", "is negative")
+	}
+	k.acks(r, len(c.Nodes))
+	if r.Mode != "engine" {
+		return
+	}
+	switch r.User {
+	case "":
+		k.add("replication.user", "is required with replication.mode engine: an account on all nodes with ALL PRIVILEGES WITH GRANT OPTION, for it alone")
+	case c.User:
+		k.add("replication.user", "is cluster.user too: the engine needs an account for itself, as it ends what that account does on a follower which it takes over")
+	}
+	if !slices.ContainsFunc(c.Nodes, func(n Node) bool { return n.Role == "leader" }) && len(c.Nodes) > 0 {
+		k.add("cluster.nodes", "with replication.mode engine one of them needs role: leader, from which the others are made")
+	}
+}
+
+func (k *checker) acks(r *Replication, nodes int) {
+	n, ok := r.AckCount(nodes)
+	most := max(0, nodes-1)
+	switch {
+	case !ok:
+		k.add("replication.acks", "is %q: give none, majority, all or a number of followers", r.Acks)
+	case n > most && nodes > 0:
+		k.add("replication.acks", "is %d, and there are %d followers", n, most)
+	case n != 0 && r.Mode != "engine":
+		k.add("replication.acks", "is of replication.mode engine; with native give failover.acks")
+	}
+	k.number("replication.min_in_sync", r.MinInSync, 0, most)
+	k.enum("replication.on_insufficient", r.OnInsufficient, "wait", "degrade")
+	k.duration("replication.in_sync_lag", r.InSyncLag, 100*time.Millisecond, time.Hour)
 }
 
 func (k *checker) cluster(c *Cluster) {
@@ -128,7 +208,13 @@ func (k *checker) nodes(nodes []Node) {
 func (k *checker) routing(r *Routing, nodes []Node) {
 	k.duration("routing.max_lag", r.MaxLag, time.Millisecond, 365*24*time.Hour)
 	k.enum("routing.no_follower", r.NoFollower, "leader", "error")
-	k.enum("routing.consistency", r.Consistency, "session", "eventual")
+	k.duration("routing.causal_wait", r.CausalWait, 0, time.Minute)
+	k.enum("routing.leader_overload", r.LeaderOverload, "wait", "error")
+	if r.MaxLeaderReads < 0 {
+		k.add("routing.max_leader_reads", "%d is below zero; 0 is no limit", r.MaxLeaderReads)
+	}
+	k.enum("routing.consistency", r.Consistency, levels...)
+	k.enum("routing.balance", r.Balance, "load", "latency")
 	names := map[string]bool{}
 	for i := range r.Rules {
 		rule := &r.Rules[i]
@@ -140,6 +226,9 @@ func (k *checker) routing(r *Routing, nodes []Node) {
 		k.rule(at, rule, nodes)
 	}
 }
+
+// levels are the names of what a read may be older than, see docs/consistency.md.
+var levels = []string{"eventual", "session", "causal", "global", "strong"}
 
 var digestForm = regexp.MustCompile(`^[0-9a-fA-F]{1,16}$`)
 
@@ -159,6 +248,9 @@ func (k *checker) rule(at string, r *Rule, nodes []Node) {
 	if r.NoFollower != "" {
 		k.enum(at+".no_follower", r.NoFollower, "leader", "error")
 	}
+	if r.Consistency != "" {
+		k.enum(at+".consistency", r.Consistency, levels...)
+	}
 	if r.MaxLag != nil {
 		k.duration(at+".max_lag", *r.MaxLag, time.Millisecond, 365*24*time.Hour)
 	}
@@ -168,8 +260,8 @@ func (k *checker) rule(at string, r *Rule, nodes []Node) {
 	if r.Target == "leader" && (r.MaxLag != nil || r.NoFollower != "" || r.Node != "") {
 		k.add(at, "with target leader, node, max_lag and no_follower mean nothing")
 	}
-	if r.Target == "" && r.Node == "" && r.MaxLag == nil && r.NoFollower == "" {
-		k.add(at, "says nothing about where to go: give target, node, max_lag or no_follower")
+	if r.Target == "" && r.Node == "" && r.MaxLag == nil && r.NoFollower == "" && r.Consistency == "" {
+		k.add(at, "says nothing about where to go: give target, node, max_lag, consistency or no_follower")
 	}
 }
 
@@ -208,7 +300,10 @@ var (
 )
 
 func (k *checker) pool(p *Pool) {
+	k.enum("pool.mode", p.Mode, "session", "transaction")
+	k.number("pool.max_prepared", p.MaxPrepared, 1, 100_000)
 	k.number("pool.max_idle", p.MaxIdle, 0, 100_000)
+	k.number("pool.min_idle", p.MinIdle, 0, max(0, p.MaxIdle))
 	k.duration("pool.idle_timeout", p.IdleTimeout, 0, 365*24*time.Hour)
 	k.duration("pool.max_lifetime", p.MaxLifetime, 0, 365*24*time.Hour)
 	k.number("pool.max_per_node", p.MaxPerNode, 0, 1_000_000)

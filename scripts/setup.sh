@@ -2,7 +2,7 @@
 # Sets this machine up.
 #
 #   setup.sh demo   what `make demo` needs: a MariaDB server program
-#   setup.sh        what the tests need too: MariaDB 10.11, clients, etcd, a C compiler
+#   setup.sh        what the tests need too: MariaDB 10.11, clients, etcd, faketime, a C compiler
 #   setup.sh bench  what `make bench` needs too
 #
 # mariadb-server-core brings the program without a system service: nothing is
@@ -24,7 +24,7 @@ demo)
 	have_mariadb "" || scripts/setup-packages.sh mariadb-server-core
 	;;
 test | bench)
-	scripts/setup-packages.sh mariadb-server-core mariadb-client
+	scripts/setup-packages.sh mariadb-server-core mariadb-client faketime
 	# Go's race detector is linked by a C compiler.
 	command -v "${CC:-gcc}" >/dev/null || scripts/setup-packages.sh gcc libc6-dev
 	# The version that the tests are written for is Debian 12's.

@@ -15,8 +15,9 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/sandbox"
 )
 
-// bellwetherTarget is Bellwether before the leader and the followers in nodes.
-func bellwetherTarget(name, dir, binary string, nodes []*sandbox.Node) *target {
+// bellwetherTarget is Bellwether before the leader and the followers in nodes; settings are
+// sections of its configuration.
+func bellwetherTarget(name, dir, binary string, nodes []*sandbox.Node, settings ...string) *target {
 	return &target{name: name, start: func(t *target) error {
 		if _, err := os.Stat(binary); err != nil {
 			return fmt.Errorf("%w: run `make build`", err)
@@ -25,7 +26,7 @@ func bellwetherTarget(name, dir, binary string, nodes []*sandbox.Node) *target {
 			return err
 		}
 		conf := filepath.Join(dir, "bellwether.yaml")
-		if err := os.WriteFile(conf, []byte(bellwetherConfig(nodes)), 0o600); err != nil {
+		if err := os.WriteFile(conf, []byte(bellwetherConfig(nodes, settings)), 0o600); err != nil {
 			return err
 		}
 		addresses, log := filepath.Join(dir, "addresses.json"), filepath.Join(dir, "log")
@@ -45,22 +46,21 @@ func bellwetherTarget(name, dir, binary string, nodes []*sandbox.Node) *target {
 	}}
 }
 
-// bellwetherConfig is the default configuration but for what a load test on one
-// small machine needs: as many connections as are asked for from one address,
-// and followers that stay in use while a starved machine lets them lag.
-func bellwetherConfig(nodes []*sandbox.Node) string {
+// bellwetherConfig is the default configuration but for the settings and for what a load
+// test on one small machine needs: as many connections as are asked for from one address.
+func bellwetherConfig(nodes []*sandbox.Node, settings []string) string {
 	var b strings.Builder
 	b.WriteString("listen:\n  address: 127.0.0.1:0\ncluster:\n  nodes:\n")
 	for _, n := range nodes {
 		fmt.Fprintf(&b, "    - {name: %s, address: %q}\n", n.Name(), n.Addr())
 	}
 	fmt.Fprintf(&b, "  user: %s\n  password: %s\n", sandbox.ProxyAccount.User, sandbox.ProxyAccount.Password)
-	b.WriteString(`routing:
-  max_lag: 1m
+	b.WriteString(strings.Join(settings, "\n"))
+	b.WriteString(`
 monitor:
   timeout: 10s
 limits:
-  max_connections: 10000
+  max_connections: 20000
   max_unauthenticated_per_address: 10000
 admin:
   address: 127.0.0.1:0

@@ -31,28 +31,48 @@ func connector(addr string) (driver.Connector, error) {
 // query runs a statement in the text protocol and reads its rows; size is the
 // sum of its values' lengths.
 func query(ctx context.Context, c driver.Conn, text string) (size int, err error) {
-	q, ok := c.(driver.QueryerContext)
-	if !ok {
-		return 0, errors.New("the driver runs no queries")
-	}
-	rows, err := q.QueryContext(ctx, text, nil)
-	if err != nil {
-		return 0, err
-	}
-	values := make([]driver.Value, len(rows.Columns()))
-	for {
-		err := rows.Next(values)
-		if errors.Is(err, io.EOF) {
-			return size, rows.Close()
-		}
-		if err != nil {
-			return size, errors.Join(err, rows.Close())
-		}
+	err = eachRow(ctx, c, text, func(values []driver.Value) {
 		for _, v := range values {
 			if b, ok := v.([]byte); ok {
 				size += len(b)
 			}
 		}
+	})
+	return size, err
+}
+
+// text1 runs a statement and returns the first value of its last row as text.
+func text1(ctx context.Context, c driver.Conn, text string) (value string, err error) {
+	err = eachRow(ctx, c, text, func(values []driver.Value) {
+		if b, ok := values[0].([]byte); ok {
+			value = string(b)
+		} else {
+			value = fmt.Sprint(values[0])
+		}
+	})
+	return value, err
+}
+
+// eachRow runs a statement and calls row with each of its rows; the values are the driver's.
+func eachRow(ctx context.Context, c driver.Conn, text string, row func([]driver.Value)) error {
+	q, ok := c.(driver.QueryerContext)
+	if !ok {
+		return errors.New("the driver runs no queries")
+	}
+	rows, err := q.QueryContext(ctx, text, nil)
+	if err != nil {
+		return err
+	}
+	values := make([]driver.Value, len(rows.Columns()))
+	for {
+		err := rows.Next(values)
+		if errors.Is(err, io.EOF) {
+			return rows.Close()
+		}
+		if err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		row(values)
 	}
 }
 
@@ -94,7 +114,7 @@ func (r connectRun) run(ctx context.Context, b *bench, addr string, slice time.D
 	}
 	err = g.Wait()
 	all := slices.Concat(took...)
-	return load{units: float64(len(all)), elapsed: time.Since(begin), p95: percentile95(all)}, err
+	return load{units: float64(len(all)), elapsed: time.Since(begin), took: all}, err
 }
 
 // bulkRun reads the 10 MB of the table bulk on one connection, again and again.
@@ -122,7 +142,7 @@ func (bulkRun) run(ctx context.Context, _ *bench, addr string, slice time.Durati
 		size += n
 		took = append(took, time.Since(t))
 	}
-	l := load{units: float64(size) / 1e6, elapsed: time.Since(begin), p95: percentile95(took)}
+	l := load{units: float64(size) / 1e6, elapsed: time.Since(begin), took: took}
 	return l, c.Close()
 }
 

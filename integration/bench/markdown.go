@@ -80,15 +80,15 @@ func (r *result) print(w io.Writer) {
 }
 
 func (r *result) printLoad(w io.Writer) {
-	t := table{{"target", r.Unit + "/s", "p95 ms", "CPU µs/" + r.Unit, "in user space", "to " + haproxy1, "RSS MB", "on followers"}}
+	t := table{{"target", r.Unit + "/s", "p50 ms", "p95 ms", "p99 ms", "CPU µs/" + r.Unit, "in user space", "to " + r.Base, "RSS MB", "on followers"}}
 	for _, x := range r.Targets {
 		m := x.Median
 		share := ""
-		if x.Name == bellwether || x.Name == bellwetherOne {
+		if strings.HasPrefix(x.Name, bellwether) {
 			share = cell(100*m.Followers, "%.0f %%")
 		}
 		t = append(t, []string{
-			x.Name, cell(m.Rate, "%.0f"), cell(m.P95, "%.2f"), cell(m.CPU, "%.1f"), cell(m.User, "%.1f"),
+			x.Name, cell(m.Rate, "%.0f"), cell(m.P50, "%.2f"), cell(m.P95, "%.2f"), cell(m.P99, "%.2f"), cell(m.CPU, "%.1f"), cell(m.User, "%.1f"),
 			cell(float64(x.Ratio), "%.2f"), cell(m.Memory/(1<<20), "%.1f"), share,
 		})
 	}

@@ -40,6 +40,7 @@ type result struct {
 	Name, Title, Unit string
 	Goal              float64 `json:",omitempty"`
 	Idle              bool
+	Base              string // the target that CPU is compared with
 	Targets           []*targetResult
 }
 
@@ -47,13 +48,16 @@ type targetResult struct {
 	Name   string
 	Rounds []figures
 	Median figures
-	Ratio  number   // of its CPU to haproxy-1's
+	Ratio  number   // of its CPU to the base's
 	Errors []string `json:",omitempty"`
 }
 
 func newResult(w workload, b *bench) *result {
-	r := &result{Name: w.name, Title: w.title, Unit: w.unit, Goal: w.goal, Idle: w.idle != nil}
-	for _, t := range b.targets {
+	r := &result{Name: w.name, Title: w.title, Unit: w.unit, Goal: w.goal, Idle: w.idle != nil, Base: haproxy1}
+	for _, t := range w.of(b.targets) {
+		if t.name == haproxyFollower || t.name == eventual {
+			r.Base = t.name
+		}
 		r.Targets = append(r.Targets, &targetResult{Name: t.name, Median: noFigures(), Ratio: number(math.NaN())})
 	}
 	return r
@@ -79,7 +83,7 @@ func (r *result) add(t *target, f figures) {
 	tr := r.target(t.name)
 	tr.Rounds = append(tr.Rounds, f)
 	tr.Median = median(tr.Rounds)
-	base := r.target(haproxy1)
+	base := r.target(r.Base)
 	if base == nil {
 		return
 	}
@@ -106,17 +110,43 @@ func (r *report) judge() {
 			r.judgeIdle(w)
 			continue
 		}
-		if one := w.target(bellwetherOne); w.Goal > 0 && one != nil && w.target(haproxy1) != nil {
-			v := verdict{What: w.Title + ": CPU per " + w.Unit + " to HAProxy's", Goal: fmt.Sprintf("<= %.2f", w.Goal)}
-			v.Reached = cell(float64(one.Ratio), "%.2f")
-			if two := w.target(bellwether); two != nil {
-				v.Beside = cell(float64(two.Ratio), "%.2f with two followers")
-			}
-			v.Met = met(float64(one.Ratio), float64(one.Ratio) <= w.Goal)
-			r.Goals = append(r.Goals, v)
-		}
+		r.judgeCPU(w)
+		r.judgeLevel(w)
 		r.judgeRate(w)
 	}
+}
+
+func (r *report) judgeCPU(w *result) {
+	one, ha := w.target(bellwetherOne), w.target(haproxy1)
+	if w.Goal == 0 || one == nil || w.target(w.Base) == nil {
+		return
+	}
+	v := verdict{What: w.Title + ": CPU per " + w.Unit + " to HAProxy's", Goal: fmt.Sprintf("<= %.2f", w.Goal)}
+	v.Reached = cell(float64(one.Ratio), "%.2f")
+	var beside []string
+	if w.Base != haproxy1 && ha != nil {
+		beside = append(beside, cell(one.Median.CPU/ha.Median.CPU, "%.2f to HAProxy before the leader"))
+	}
+	if two := w.target(bellwether); two != nil {
+		beside = append(beside, cell(float64(two.Ratio), "%.2f with two followers"))
+	}
+	v.Beside = strings.Join(beside, ", ")
+	v.Met = met(float64(one.Ratio), float64(one.Ratio) <= w.Goal)
+	r.Goals = append(r.Goals, v)
+}
+
+// levelGoal is the most CPU that the level session may take, to eventual's.
+const levelGoal = 1.05
+
+func (r *report) judgeLevel(w *result) {
+	one := w.target(bellwetherOne)
+	if w.Base != eventual || one == nil {
+		return
+	}
+	q := float64(one.Ratio)
+	r.Goals = append(r.Goals, verdict{
+		What: w.Title + ": CPU", Goal: fmt.Sprintf("<= %.2f", levelGoal), Reached: cell(q, "%.2f"), Met: met(q, q <= levelGoal),
+	})
 }
 
 func (r *report) judgeRate(w *result) {

@@ -11,7 +11,9 @@ import (
 // that was not measured is NaN.
 type figures struct {
 	Rate      float64 // units per second
+	P50       float64 // ms
 	P95       float64 // ms
+	P99       float64 // ms
 	CPU       float64 // of the proxy, µs per unit
 	User      float64 // of CPU, in the proxy's own code
 	Memory    float64 // of the proxy, bytes: resident, or of one idle session
@@ -20,7 +22,7 @@ type figures struct {
 
 func noFigures() figures {
 	n := math.NaN()
-	return figures{n, n, n, n, n, n}
+	return figures{n, n, n, n, n, n, n, n}
 }
 
 // number is null in JSON where there is none.
@@ -35,9 +37,9 @@ func (n number) MarshalJSON() ([]byte, error) {
 
 func (f figures) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Rate, P95, CPU, User, Memory, Followers number
+		Rate, P50, P95, P99, CPU, User, Memory, Followers number
 	}{
-		number(f.Rate), number(f.P95), number(f.CPU), number(f.User), number(f.Memory), number(f.Followers),
+		number(f.Rate), number(f.P50), number(f.P95), number(f.P99), number(f.CPU), number(f.User), number(f.Memory), number(f.Followers),
 	})
 }
 
@@ -52,7 +54,9 @@ func median(all []figures) figures {
 	}
 	return figures{
 		Rate:      pick(func(f *figures) float64 { return f.Rate }),
+		P50:       pick(func(f *figures) float64 { return f.P50 }),
 		P95:       pick(func(f *figures) float64 { return f.P95 }),
+		P99:       pick(func(f *figures) float64 { return f.P99 }),
 		CPU:       pick(func(f *figures) float64 { return f.CPU }),
 		User:      pick(func(f *figures) float64 { return f.User }),
 		Memory:    pick(func(f *figures) float64 { return f.Memory }),
@@ -70,11 +74,11 @@ func medianOf(v []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// percentile95 is the smallest value that 95 of 100 are not above; 0 for none.
-func percentile95(v []time.Duration) time.Duration {
+// percentile is the smallest value that p of 100 are not above; 0 for none.
+func percentile(v []time.Duration, p int) time.Duration {
 	if len(v) == 0 {
 		return 0
 	}
 	s := slices.Sorted(slices.Values(v))
-	return s[(len(s)*95+99)/100-1]
+	return s[(len(s)*p+99)/100-1]
 }

@@ -18,7 +18,8 @@ import (
 type load struct {
 	units   float64 // queries, MB or connections
 	elapsed time.Duration
-	p95     time.Duration // of a query, a result, or a connection with its query; 0: not measured
+	took    []time.Duration // by each query, result, or connection with its query
+	p95     time.Duration   // of what each took, where only that is known
 }
 
 // sysbenchRun is one of sysbench's own tests.

@@ -14,6 +14,13 @@ const (
 	haproxyAll    = "haproxy"      // a thread per core, its default
 	bellwetherOne = "bellwether-1" // reads go to one follower
 	bellwether    = "bellwether"   // reads go to two followers
+
+	haproxyFollower = "haproxy-follower" // as haproxy-1, before the follower that bellwether-1 reads from
+
+	// As bellwether-1:
+	eventual = "bellwether-eventual" // with routing.consistency: eventual
+	strong   = "bellwether-strong"   // with routing.consistency: strong
+	shared   = "bellwether-shared"   // with pool.max_per_node: 100
 )
 
 // target is one way to the servers.
@@ -21,6 +28,8 @@ type target struct {
 	name  string
 	addr  string           // host:port for clients
 	proxy *sandbox.Process // nil for a direct connection
+
+	special bool // it takes part only in workloads that name it
 
 	// start starts the proxy and sets addr and proxy.
 	start func(t *target) error
@@ -46,8 +55,12 @@ func startTargets(o options, s *servers, dir string) ([]*target, error) {
 		{name: direct, start: func(t *target) error { t.addr = nodes[0].Addr(); return nil }},
 		haproxyTarget(haproxy1, filepath.Join(dir, haproxy1), nodes[0].Addr(), 1),
 		haproxyTarget(haproxyAll, filepath.Join(dir, haproxyAll), nodes[0].Addr(), 0),
-		bellwetherTarget(bellwetherOne, filepath.Join(dir, bellwetherOne), o.binary, nodes[:2]),
-		bellwetherTarget(bellwether, filepath.Join(dir, bellwether), o.binary, nodes),
+		bellwetherTarget(bellwetherOne, filepath.Join(dir, bellwetherOne), o.binary, nodes[:2], lagging),
+		bellwetherTarget(bellwether, filepath.Join(dir, bellwether), o.binary, nodes, lagging),
+		special(haproxyTarget(haproxyFollower, filepath.Join(dir, haproxyFollower), nodes[1].Addr(), 1)),
+		special(bellwetherTarget(eventual, filepath.Join(dir, eventual), o.binary, nodes[:2], "routing: {max_lag: 1m, consistency: eventual}")),
+		special(bellwetherTarget(strong, filepath.Join(dir, strong), o.binary, nodes[:2], "routing: {max_lag: 1m, consistency: strong}")),
+		special(bellwetherTarget(shared, filepath.Join(dir, shared), o.binary, nodes[:2], lagging, "pool: {max_per_node: 100, wait: 1m}")),
 	}
 	var out []*target
 	for _, t := range all {
@@ -61,6 +74,14 @@ func startTargets(o options, s *servers, dir string) ([]*target, error) {
 		out = append(out, t)
 	}
 	return out, nil
+}
+
+// lagging lets followers stay in use while a starved machine lets them lag.
+const lagging = "routing: {max_lag: 1m}"
+
+func special(t *target) *target {
+	t.special = true
+	return t
 }
 
 func stopTargets(targets []*target) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,8 @@ var (
 	_ clients = sysbenchRun{}
 	_ clients = connectRun{}
 	_ clients = bulkRun{}
+	_ clients = afterWriteRun{}
+	_ clients = sharedRun{}
 )
 
 // workload is one row of the report's table.
@@ -29,6 +32,11 @@ type workload struct {
 	unit  string  // what rates and CPU are counted by
 	goal  float64 // of Bellwether's CPU to HAProxy's, at most; 0: none
 	long  bool    // not in the short form
+	short bool    // in the short form only
+	reads bool    // it only reads: of HAProxy's, the one before the same follower is the measure
+
+	// targets are those that it runs against, where not against all that are not special.
+	targets []string
 
 	clients clients // or:
 	idle    *idleRun
@@ -45,6 +53,7 @@ func workloads(o options) []workload {
 		return sysbenchRun{test: test, threads: threads, args: args}
 	}
 	const point, ro, rw = "oltp_point_select", "oltp_read_only", "oltp_read_write"
+	levels := []string{bellwetherOne, eventual}
 	all := []workload{
 		{name: "point-text-16", title: "point select, text, 16 threads", unit: "query", goal: 1.15, clients: bench(point, 16, text)},
 		{name: "point-binary-16", title: "point select, binary, 16 threads", unit: "query", goal: 1.15, clients: bench(point, 16, binary)},
@@ -57,9 +66,18 @@ func workloads(o options) []workload {
 		{name: "bulk", title: "10 MB result, 50,000 rows", unit: "MB", goal: 1.3, clients: bulkRun{}},
 		{name: "connect", title: "connect, query, disconnect, 8 clients", unit: "cycle", goal: 0.75, clients: connectRun{clients: 8}},
 		idle(1000, false), idle(1000, true), idle(5000, false), idle(5000, true),
+		{name: "level-reads", title: "what the level session costs over eventual: point select, text, 16 threads", unit: "query", targets: levels, long: true, clients: bench(point, 16, text)},
+		{name: "level-mixed", title: "what the level session costs over eventual: reads and writes without transactions, text, 16 threads", unit: "query", targets: levels, long: true, clients: bench(rw, 16, text, "--skip-trx=on")},
+		{name: "after-write", title: "a read after a write of the same session, 4 clients", unit: "read", targets: []string{direct, bellwetherOne, strong}, clients: afterWriteRun{clients: 4}},
+		{name: "shared", title: "10,000 clients over 100 connections to each node, a tenth writes", unit: "query", targets: []string{shared}, clients: sharedRun{clients: 10_000}, long: true},
+		{name: "shared-short", title: "2,000 clients over 100 connections to each node, a tenth writes", unit: "query", targets: []string{shared}, clients: sharedRun{clients: 2000}, short: true},
+	}
+	for i := range all {
+		w := &all[i]
+		w.reads = strings.HasPrefix(w.name, "point-") || strings.HasPrefix(w.name, "read-only-")
 	}
 	return slices.DeleteFunc(all, func(w workload) bool {
-		return o.short && w.long || !o.only.MatchString(w.name)
+		return o.short && w.long || !o.short && w.short || !o.only.MatchString(w.name)
 	})
 }
 
@@ -83,14 +101,14 @@ func (w workload) measure(ctx context.Context, b *bench) *result {
 		return res
 	}
 	if !b.options.short {
-		for _, t := range b.targets { // caches, pools, the servers' threads
+		for _, t := range w.of(b.targets) { // caches, pools, the servers' threads
 			if _, err := w.clients.run(ctx, b, t.addr, time.Second, func() {}); err != nil {
 				res.fail(t, err)
 			}
 		}
 	}
 	for range b.options.rounds {
-		for _, t := range b.targets {
+		for _, t := range w.of(b.targets) {
 			if ctx.Err() != nil {
 				return res
 			}
@@ -103,6 +121,19 @@ func (w workload) measure(ctx context.Context, b *bench) *result {
 		}
 	}
 	return res
+}
+
+// of are those of all targets that the workload runs against.
+func (w workload) of(all []*target) []*target {
+	return slices.DeleteFunc(slices.Clone(all), func(t *target) bool {
+		switch {
+		case len(w.targets) > 0:
+			return !slices.Contains(w.targets, t.name)
+		case t.name == haproxyFollower:
+			return !w.reads
+		}
+		return t.special
+	})
 }
 
 // slice measures one target once, the followers being where the leader is.
@@ -130,7 +161,10 @@ func (w workload) slice(ctx context.Context, b *bench, t *target) (figures, erro
 		return f, err
 	}
 	f.Rate = l.units / l.elapsed.Seconds()
-	f.P95 = float64(l.p95) / float64(time.Millisecond)
+	f.P95 = milliseconds(l.p95)
+	if len(l.took) > 0 {
+		f.P50, f.P95, f.P99 = milliseconds(percentile(l.took, 50)), milliseconds(percentile(l.took, 95)), milliseconds(percentile(l.took, 99))
+	}
 	f.Followers = (followers1 - followers0) / (followers1 - followers0 + leader1 - leader0)
 	if t.proxy != nil {
 		f.User = microseconds(after.user-before.user) / l.units
@@ -156,5 +190,7 @@ func (t *target) usage() (u usage, err error) {
 	u.memory, err = residentMemory(t.proxy.PID())
 	return u, err
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

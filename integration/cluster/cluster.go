@@ -90,6 +90,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := sandbox.CreateAccounts(ctx, c.Leader().DB(), c.Flavor); err != nil {
 		return fmt.Errorf("make the accounts: %w", err)
 	}
+	if c.Options.Engine {
+		return c.admitEngine(ctx)
+	}
 	for _, n := range c.Followers() {
 		if c.Options.Provider == Docker {
 			if err := clearBinlog(ctx, n.DB(), c.Flavor); err != nil {
@@ -101,6 +104,17 @@ func (c *Cluster) start(ctx context.Context) error {
 		}
 	}
 	return c.waitReplicated(ctx)
+}
+
+// admitEngine makes the account of Bellwether's own replication on each node, as
+// an operator would.
+func (c *Cluster) admitEngine(ctx context.Context) error {
+	for _, n := range c.nodes {
+		if err := sandbox.CreateEngineAccount(ctx, n.DB()); err != nil {
+			return fmt.Errorf("node %s: %w", n.Name(), err)
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) follow(ctx context.Context, n, source *Node) error {
@@ -194,10 +208,17 @@ func (c *Cluster) Config() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "    - {name: %s, address: %q}\n", n.name, addr)
+		role := "auto"
+		if c.Options.Engine && n == c.Leader() {
+			role = "leader"
+		}
+		fmt.Fprintf(&b, "    - {name: %s, address: %q, role: %s}\n", n.name, addr, role)
 	}
 	if c.Certs != nil {
 		fmt.Fprintf(&b, "  tls: {mode: verify-ca, ca: %q}\n", c.Certs.CA)
+	}
+	if c.Options.Engine {
+		fmt.Fprintf(&b, "replication: {mode: engine, user: %s, password: %s}\n", sandbox.EngineAccount.User, sandbox.EngineAccount.Password)
 	}
 	b.WriteString("admin:\n  address: 127.0.0.1:0\n")
 	return b.String(), nil

@@ -30,10 +30,13 @@ type Options struct {
 
 	Durable           bool // sync at every commit
 	PerformanceSchema bool
+	Engine            bool     // nobody replicates; Config lets Bellwether do it
 	TLS               bool     // the nodes have certificates of Cluster.Certs
 	Relays            bool     // Docker: links run through relays on this host, so that Slow works; always so for Process
 	ExtraArgs         []string // server options for all nodes
 	NodeArgs          func(name string) []string
+	// NodeDir is called before a local process is made in that folder, which is not there yet.
+	NodeDir func(name, dir string)
 }
 
 // Flavors are the flavours to test: BELLWETHER_FLAVORS, or MariaDB 10.11.
@@ -87,6 +90,9 @@ func (o *Options) setDefaults() error {
 	}
 	return nil
 }
+
+// FlavorKind is the kind of server that Flavor names.
+func (o *Options) FlavorKind() gtid.Flavor { return o.flavor() }
 
 func (o *Options) flavor() gtid.Flavor {
 	switch name, _, _ := strings.Cut(o.Flavor, "-"); name {

@@ -21,6 +21,9 @@ func (c *Cluster) provideProcesses(ctx context.Context) error {
 			Durable: c.Options.Durable, PerformanceSchema: c.Options.PerformanceSchema, TLS: c.Certs,
 			ExtraArgs: c.extraArgs(n.name),
 		}
+		if c.Options.NodeDir != nil {
+			c.Options.NodeDir(n.name, o.Dir)
+		}
 		s, err := sandbox.NewNode(o)
 		if err != nil {
 			return err

@@ -35,6 +35,9 @@ type ProxyProcess struct {
 	process *sandbox.Process
 }
 
+// EnvPoolMode names the environment variable that sets pool.mode for every proxy.
+const EnvPoolMode = "BELLWETHER_POOL_MODE"
+
 // StartProxy runs bellwether before the cluster and waits until it is ready.
 // Each of overrides is YAML that is laid over Cluster.Config: maps are merged,
 // all else replaced. The proxy is ended with the test; its log is shown when the
@@ -45,6 +48,9 @@ func StartProxy(t testing.TB, c *Cluster, overrides ...string) *ProxyProcess {
 	p.ConfigPath = filepath.Join(p.dir, "bellwether.yaml")
 	base, err := c.Config()
 	Must(t, err)
+	if mode := os.Getenv(EnvPoolMode); mode != "" {
+		overrides = append([]string{"pool: {mode: " + mode + "}"}, overrides...)
+	}
 	text, err := Overlay(base, overrides...)
 	Must(t, err)
 	Must(t, os.WriteFile(p.ConfigPath, []byte(text), 0o600))
@@ -240,6 +246,13 @@ func (p *ProxyProcess) Restart() {
 	p.t.Helper()
 	p.start()
 	p.WaitReady()
+}
+
+// RestartUnready is Restart that does not wait until the proxy is ready, which it may
+// not become before somebody leads.
+func (p *ProxyProcess) RestartUnready() {
+	p.t.Helper()
+	p.start()
 }
 
 // WriteConfig replaces the configuration file by rename, as editors do.

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,29 +38,45 @@ type Shape struct {
 // is established, and then silent.
 type Relay struct {
 	addr string
+	line *line
+	// whose says which line a connection belongs to that came from there; nil, or a
+	// nil line, is the relay's own.
+	whose func(from net.Addr) *line
 
 	mu       sync.Mutex // guards all below
 	target   string
 	listener net.Listener // nil while refusing
-	cut      Direction
-	shape    Shape
-	changed  chan struct{} // closed when cut or shape change
 	conns    map[*relayConn]struct{}
 	closed   bool
 	wg       sync.WaitGroup
 }
 
+// line is the faults of one link, whichever relays carry it, and its connections.
+type line struct {
+	mu      sync.Mutex // guards all below
+	cut     Direction
+	shape   Shape
+	changed chan struct{} // closed when cut or shape change
+	conns   map[*relayConn]struct{}
+}
+
+func newLine() *line {
+	return &line{changed: make(chan struct{}), conns: make(map[*relayConn]struct{})}
+}
+
 // NewRelay starts a relay on a free port of listenIP.
 func NewRelay(listenIP, target string) (*Relay, error) {
+	return newRelay(listenIP, target, newLine(), nil)
+}
+
+func newRelay(listenIP, target string, own *line, whose func(net.Addr) *line) (*Relay, error) {
 	port, err := sandbox.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	r := &Relay{
-		addr:    net.JoinHostPort(listenIP, fmt.Sprint(port)),
-		target:  target,
-		changed: make(chan struct{}),
-		conns:   make(map[*relayConn]struct{}),
+		addr: net.JoinHostPort(listenIP, fmt.Sprint(port)), line: own, whose: whose,
+		target: target, conns: make(map[*relayConn]struct{}),
 	}
 	return r, r.Accept()
 }
@@ -103,35 +121,32 @@ func (r *Relay) Refuse() {
 
 // Cut holds back all that goes the given ways, in addition to what is cut already.
 func (r *Relay) Cut(d Direction) {
-	r.change(func() { r.cut |= d })
+	r.line.change(func(l *line) { l.cut |= d })
 }
 
 // Heal ends all cuts and slowness.
 func (r *Relay) Heal() {
-	r.change(func() { r.cut, r.shape = 0, Shape{} })
+	r.line.change(func(l *line) { l.cut, l.shape = 0, Shape{} })
 }
 
 // Slow shapes the link from now on.
 func (r *Relay) Slow(s Shape) {
-	r.change(func() { r.shape = s })
+	r.line.change(func(l *line) { l.shape = s })
 }
 
-func (r *Relay) change(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f()
-	close(r.changed)
-	r.changed = make(chan struct{})
+func (l *line) change(f func(*line)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(l)
+	close(l.changed)
+	l.changed = make(chan struct{})
 }
 
 // Reset breaks all connections that stand: both ends get a TCP reset.
 func (r *Relay) Reset() {
-	r.mu.Lock()
-	conns := make([]*relayConn, 0, len(r.conns))
-	for c := range r.conns {
-		conns = append(conns, c)
-	}
-	r.mu.Unlock()
+	r.line.mu.Lock()
+	conns := slices.Collect(maps.Keys(r.line.conns))
+	r.line.mu.Unlock()
 	for _, c := range conns {
 		c.abort()
 	}
@@ -149,8 +164,11 @@ func (r *Relay) Close() {
 	r.Refuse()
 	r.mu.Lock()
 	r.closed = true
+	conns := slices.Collect(maps.Keys(r.conns))
 	r.mu.Unlock()
-	r.Reset()
+	for _, c := range conns {
+		c.abort()
+	}
 	r.wg.Wait()
 }
 
@@ -173,7 +191,15 @@ func (r *Relay) serve(l net.Listener) {
 		r.mu.Unlock()
 		go func() {
 			defer r.wg.Done()
+			c.line = r.line
+			if r.whose != nil {
+				if l := r.whose(client.RemoteAddr()); l != nil {
+					c.line = l
+				}
+			}
+			c.line.add(c)
 			c.run()
+			c.line.remove(c)
 			r.mu.Lock()
 			delete(r.conns, c)
 			r.mu.Unlock()
@@ -183,15 +209,28 @@ func (r *Relay) serve(l net.Listener) {
 
 // state returns what applies to one direction now, and a channel that is closed
 // when that changes.
-func (r *Relay) state(d Direction) (cut bool, shape Shape, changed <-chan struct{}) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.cut&d != 0, r.shape, r.changed
+func (l *line) state(d Direction) (cut bool, shape Shape, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cut&d != 0, l.shape, l.changed
+}
+
+func (l *line) add(c *relayConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns[c] = struct{}{}
+}
+
+func (l *line) remove(c *relayConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
 }
 
 // relayConn is one connection through a relay.
 type relayConn struct {
 	relay  *Relay
+	line   *line
 	client net.Conn
 
 	mu      sync.Mutex // guards server and aborted
@@ -295,7 +334,7 @@ func (c *relayConn) pump(dst, src net.Conn, d Direction) {
 // pass waits until what was sent then may go on; false when the connection is over.
 func (c *relayConn) pass(d Direction, sent time.Time) bool {
 	for {
-		cut, shape, changed := c.relay.state(d)
+		cut, shape, changed := c.line.state(d)
 		var due <-chan time.Time
 		if !cut {
 			wait := time.Until(sent.Add(shape.Delay))
@@ -315,7 +354,7 @@ func (c *relayConn) pass(d Direction, sent time.Time) bool {
 
 // pace waits as long as n bytes take at the link's bandwidth.
 func (c *relayConn) pace(d Direction, n int) {
-	_, shape, changed := c.relay.state(d)
+	_, shape, changed := c.line.state(d)
 	if shape.Bandwidth <= 0 {
 		return
 	}

@@ -1,23 +1,31 @@
 package cluster
 
-import "sync"
+import (
+	"net"
+	"sync"
+)
 
 // link is a pair that talks: from connects to to. A nil from is the proxy.
 type link struct{ from, to *Node }
 
-// relayNetwork links everybody through relays on this host.
+// relayNetwork links everybody through relays on this host. A node that connects to
+// another one at the address that Bellwether uses, as it does when Bellwether lets it
+// follow, is recognised by its process: the faults of the link between the two hold.
 type relayNetwork struct {
 	cluster  *Cluster
 	listenIP string
 
-	mu     sync.Mutex // guards relays and cuts
+	mu     sync.Mutex // guards relays
 	relays map[link]*Relay
+
+	lineMu sync.Mutex // guards lines
+	lines  map[link]*line
 }
 
 var _ network = (*relayNetwork)(nil)
 
 func newRelayNetwork(c *Cluster, listenIP string) *relayNetwork {
-	return &relayNetwork{cluster: c, listenIP: listenIP, relays: make(map[link]*Relay)}
+	return &relayNetwork{cluster: c, listenIP: listenIP, relays: make(map[link]*Relay), lines: make(map[link]*line)}
 }
 
 func (r *relayNetwork) address(from, to *Node) (string, error) {
@@ -38,12 +46,30 @@ func (r *relayNetwork) relay(l link) (*Relay, error) {
 	if l.from == nil {
 		ip = "127.0.0.1"
 	}
-	relay, err := NewRelay(ip, l.to.DirectAddr())
+	var whose func(net.Addr) *line
+	if l.from == nil {
+		whose = func(from net.Addr) *line {
+			if n := r.cluster.owner(from); n != nil {
+				return r.line(link{n, l.to})
+			}
+			return nil
+		}
+	}
+	relay, err := newRelay(ip, l.to.DirectAddr(), r.line(l), whose)
 	if err != nil {
 		return nil, err
 	}
 	r.relays[l] = relay
 	return relay, nil
+}
+
+func (r *relayNetwork) line(l link) *line {
+	r.lineMu.Lock()
+	defer r.lineMu.Unlock()
+	if r.lines[l] == nil {
+		r.lines[l] = newLine()
+	}
+	return r.lines[l]
 }
 
 // each calls f for the relays between n and the peers, with whether n is the end

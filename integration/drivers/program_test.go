@@ -102,7 +102,7 @@ func (f *fixture) compare(t *testing.T, p program) {
 func (f *fixture) runProgram(t *testing.T, p program, tg target) []string {
 	t.Helper()
 	f.reset(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.run[0], append(p.run[1:len(p.run):len(p.run)], p.args...)...)
 	cmd.Dir = "testdata"

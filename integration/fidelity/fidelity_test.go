@@ -32,7 +32,7 @@ var dialects = []struct {
 	{"old", wire.ClientMultiStatements | wire.ClientMultiResults | wire.ClientPSMultiResults},
 	{"new", wire.ClientMultiStatements | wire.ClientMultiResults | wire.ClientPSMultiResults | wire.ClientDeprecateEOF |
 		wire.ClientSessionTrack | wire.ClientQueryAttributes | wire.ClientFoundRows |
-		wire.MariaDBClientCacheMetadata | wire.MariaDBClientExtendedMetadata | wire.MariaDBClientStmtBulkOperations},
+		wire.MariaDBClientExtendedMetadata | wire.MariaDBClientStmtBulkOperations},
 }
 
 // TestCorpus runs every statement of the corpus twice on the leader and once

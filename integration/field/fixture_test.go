@@ -171,31 +171,7 @@ func (s *session) tryRows(query string, args ...any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = rows.Close() }()
-	columns, err := rows.Columns()
-	if err != nil {
-		return "", err
-	}
-	var out []string
-	for rows.Next() {
-		values := make([]sql.NullString, len(columns))
-		into := make([]any, len(columns))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return "", err
-		}
-		words := make([]string, len(columns))
-		for i, v := range values {
-			words[i] = v.String
-			if !v.Valid {
-				words[i] = "NULL"
-			}
-		}
-		out = append(out, strings.Join(words, "|"))
-	}
-	return strings.Join(out, ";"), rows.Err()
+	return cluster.Text(rows, "NULL")
 }
 
 // want fails the test where the rows are other ones.

@@ -13,20 +13,24 @@ const never = "routing: {max_lag: 10m}\nmonitor: {interval: 100ms, timeout: 1s, 
 // Many sessions at once (thousands in the long form), with followers that are delayed, frozen,
 // stopped, killed and cut off by turns: nobody's time runs backwards. The same
 // reads without a promise do go back, so the checker can fail.
-func TestGuarantees(t *testing.T) {
+func TestScenario25Guarantees(t *testing.T) {
 	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
 		s := seed(t)
 		f := start(t, o)
 		session := cluster.StartProxy(t, f.Cluster, never)
 		second := cluster.StartProxy(t, f.Cluster, never, "routing: {pin: false}")
 		eventual := cluster.StartProxy(t, f.Cluster, never, "routing: {consistency: eventual, pin: false}")
-		const strong = "/* bellwether: target=leader */ "
+		const global = "/* bellwether: consistency=global */ "
 		roles := []role{
 			{proxy: session, level: Session},
 			{proxy: second, level: Session},
 			{proxy: session, level: Session},
 			{proxy: eventual, level: Eventual},
-			{proxy: second, level: Strong, hint: strong},
+			{proxy: session, level: Causal, tokens: true},
+			{proxy: second, level: Causal, tokens: true, setup: []string{"SET bellwether_consistency = 'causal'"}},
+			{proxy: session, level: Global, setup: []string{"SET bellwether_consistency = 'global'"}},
+			{proxy: second, level: Global, hint: global},
+			{proxy: second, level: Strong, setup: []string{"SET bellwether_consistency = 'strong'"}},
 		}
 		n, reads, target := 200, 250, 0
 		if long() {
@@ -48,8 +52,10 @@ func TestGuarantees(t *testing.T) {
 				t.Errorf("no read at eventual broke %s: nothing was tested", g)
 			}
 		}
-		if onFollowers(ops, Session) == 0 {
-			t.Error("no read of a session ran on a follower: nothing was tested")
+		for _, l := range []Level{Session, Causal, Global} {
+			if onFollowers(ops, l) == 0 {
+				t.Errorf("no read at %s ran on a follower: nothing was tested", l)
+			}
 		}
 	})
 }

@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/bellwetherdb/bellwether/integration/cluster"
@@ -94,8 +95,9 @@ func TestNoFollower(t *testing.T) {
 }
 
 // A follower that lags loses its reads, but a long read there is not killed; it
-// comes back when it has caught up. A writable follower gets no reads.
-func TestEjectedFollowers(t *testing.T) {
+// comes back when it has caught up; no session that it served goes back in time for that. A
+// writable follower gets no reads.
+func TestScenario26EjectedFollowers(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		n := f.Node("db2")
 		s := f.open(t)
@@ -115,8 +117,15 @@ func TestEjectedFollowers(t *testing.T) {
 
 		f.reload(t, "routing: {max_lag: 300ms}")
 		cluster.Must(t, n.Slow(cluster.Nodes, cluster.Shape{Delay: 1500e6}))
+		seen := 0
 		cluster.Eventually(t, "db2 lags", func() bool {
 			s.exec("UPDATE t SET n = n + 1 WHERE id = 2")
+			n, err := strconv.Atoi(s.rows("SELECT n FROM t WHERE id = 2"))
+			cluster.Must(t, err)
+			if n <= seen {
+				t.Errorf("read %d after %d: the session went back in time", n, seen)
+			}
+			seen = n
 			v := f.nodes(t)["db2"]
 			return !v.Eligible && v.LagMS != nil && *v.LagMS > 300 && v.State == "up"
 		})

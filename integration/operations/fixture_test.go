@@ -198,31 +198,7 @@ func (s *session) try(query string, args ...any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return text(rows)
-}
-
-func text(rows *sql.Rows) (string, error) {
-	defer func() { _ = rows.Close() }()
-	columns, err := rows.Columns()
-	if err != nil {
-		return "", err
-	}
-	var out []string
-	for rows.Next() {
-		values, into := make([]sql.NullString, len(columns)), make([]any, len(columns))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return "", err
-		}
-		words := make([]string, len(columns))
-		for i, v := range values {
-			words[i] = v.String
-		}
-		out = append(out, strings.Join(words, "|"))
-	}
-	return strings.Join(out, ";"), rows.Err()
+	return cluster.Text(rows, "")
 }
 
 func (s *session) rows(query string, args ...any) string {

@@ -154,3 +154,20 @@ func checkFrom(t *testing.T, f *fixture) *checker {
 	f.Exec(t, "DELETE FROM shop.t WHERE id >= "+strconv.Itoa(1000))
 	return check(t, f, 6)
 }
+
+// With balance: latency reads go to the follower that is near. At the other levels a session
+// stays where it read first.
+func TestNearFollower(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		cluster.Must(t, f.Node("db2").Slow(cluster.Proxy, cluster.Shape{Delay: 100 * time.Millisecond}))
+		s := f.open(t)
+		cluster.Eventually(t, "twenty reads in a row run on the near follower", func() bool {
+			for range 20 {
+				if got := s.rows(whoami); got != "db3" {
+					return false
+				}
+			}
+			return true
+		})
+	}, "routing: {balance: latency, consistency: eventual, pin: false}\nmonitor: {interval: 50ms}")
+}

@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/bellwetherdb/bellwether/integration/cluster"
+	"github.com/bellwetherdb/bellwether/internal/sandbox"
+	"github.com/bellwetherdb/bellwether/replicator/handover"
+	"github.com/bellwetherdb/bellwether/replicator/node"
+)
+
+// Scenario 14: triggers and events fire on the leader alone, and once. Scenario 5:
+// rows as large as the leader takes are applied. Scenario 16: what cannot be
+// applied, here XA, stops the follower and is named; a repair brings it back.
+func TestScenarios5_14_16(t *testing.T) {
+	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
+		o.Followers, o.ExtraArgs = 1, []string{"--max-allowed-packet=8M"}
+		c, p := start(t, o)
+		waitServing(t, c, p)
+		f := c.Followers()[0]
+		if got := f.Text(t, "SELECT @@GLOBAL.event_scheduler"); got != "OFF" && got != "DISABLED" {
+			t.Errorf("the follower's event scheduler is %s", got)
+		}
+		c.Exec(t, "USE shop", "CREATE TABLE fired (id INT PRIMARY KEY AUTO_INCREMENT, what VARCHAR(10))",
+			"CREATE TRIGGER t AFTER INSERT ON account FOR EACH ROW INSERT INTO fired (what) VALUES ('trigger')",
+			"CREATE EVENT e ON SCHEDULE EVERY 1 SECOND DO INSERT INTO fired (what) VALUES ('event')",
+			"SET GLOBAL event_scheduler=ON", "INSERT INTO account (v) VALUES (0),(0)")
+		cluster.Eventually(t, "the event fires", func() bool {
+			return c.Leader().Text(t, "SELECT COUNT(*)>1 FROM shop.fired WHERE what='event'") == "1"
+		})
+		c.Exec(t, "SET GLOBAL event_scheduler=OFF", "CREATE TABLE shop.big (id INT PRIMARY KEY, v LONGBLOB)")
+		// The server makes the row itself, to the last byte that it takes.
+		c.Exec(t, "INSERT INTO shop.big SELECT 1, REPEAT('x', @@max_allowed_packet-1)",
+			"UPDATE shop.big SET v=CONCAT('y', SUBSTRING(v, 2))")
+		converge(t, c)
+		if n := f.Text(t, "SELECT COUNT(*) FROM shop.fired WHERE what='trigger'"); n != "2" {
+			t.Errorf("the trigger fired %s times", n)
+		}
+
+		c.Exec(t, "USE shop", "XA START 'x'", "INSERT INTO moves (a,b) VALUES (9,9)", "XA END 'x'", "XA PREPARE 'x'", "XA COMMIT 'x'")
+		waitNode(t, p, f.Name(), "is stopped", func(n topologyNode) bool {
+			return !n.Eligible && strings.Contains(n.Replication, "stopped") && strings.Contains(n.Replication, "XA transactions cannot be applied")
+		})
+		if n := nodeOf(p, f.Name()); !strings.Contains(n.Replication, fmt.Sprintf("transaction %s", serverOf(t, c))) {
+			t.Errorf("the transaction is not named: %s", n.Replication)
+		}
+		repair(t, p, f.Name())
+		waitNode(t, p, f.Name(), "serves reads, repaired", func(n topologyNode) bool { return n.Eligible })
+		converge(t, c)
+	})
+}
+
+// serverOf is how the GTIDs of the leader begin.
+func serverOf(t *testing.T, c *cluster.Cluster) string {
+	t.Helper()
+	if strings.Contains(c.Leader().Text(t, "SELECT @@version"), "MariaDB") {
+		return "0-1-"
+	}
+	return c.Leader().Text(t, "SELECT @@server_uuid") + ":"
+}
+
+// A follower that replicates by itself is taken over where it stands, and its own
+// replication removed; handing it over is the way back.
+func TestTakesOverFromTheServer(t *testing.T) {
+	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
+		o.Followers = 1
+		c, p := start(t, o)
+		waitServing(t, c, p)
+		readsOwn(t, p, 5)
+		cluster.Must(t, p.Stop())
+		leader, err := node.Of(t.Context(), "db1", c.Leader().DB())
+		cluster.Must(t, err)
+		follower, err := node.Of(t.Context(), "db2", c.Followers()[0].DB())
+		cluster.Must(t, err)
+		c.Exec(t, "INSERT INTO shop.moves (a,b) VALUES (11,11)")
+		_, err = handover.ToNative(t.Context(), leader, follower, node.Source{
+			Address: c.Leader().DirectAddr(), User: sandbox.ReplicationAccount.User, Password: sandbox.ReplicationAccount.Password,
+		})
+		cluster.Must(t, err)
+		converge(t, c)
+		p.Restart()
+		p.WaitReady()
+		waitNode(t, p, "db2", "is the engine's", func(n topologyNode) bool { return n.Eligible && n.Replication == "streaming" })
+		readsOwn(t, p, 5)
+		converge(t, c)
+		if status, err := follower.ReplicaStatus(t.Context()); err != nil || len(status) > 0 {
+			t.Errorf("it still replicates by itself: %v, %v", status, err)
+		}
+	})
+}
