@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -368,7 +369,8 @@ func (s *session) followerConn(ctx context.Context, node *topology.Node) (*backe
 // bringUp brings the session's state to a follower connection, as the
 // difference from what it has.
 func (s *session) bringUp(b *backend) error {
-	if s.unfit == b.node && s.unfitAt == s.state.version {
+	known := s.unfitAt(b.node)
+	if known != nil && time.Now().Before(known.until) {
 		return errStateUnfit
 	}
 	s.busy.Store(b)
@@ -382,14 +384,44 @@ func (s *session) bringUp(b *backend) error {
 	case err == nil, errors.Is(err, errStateUnfit):
 		return err
 	case errors.As(err, &refused):
-		s.unfit, s.unfitAt = b.node, s.state.version
-		s.logger().Warn("session state cannot be brought to a follower; it serves none of this session's reads",
-			"node", b.node, "err", err)
+		if known == nil {
+			s.logger().Warn("session state cannot be brought to a follower; it serves none of this session's reads until that can be",
+				"node", b.node, "err", err)
+		}
+		s.noteUnfit(b.node)
 		return errStateUnfit
 	default:
 		s.dropFollower()
 		return err
 	}
+}
+
+// unfit is a state that a follower refused. It may take it later: the schema that
+// the session uses may not have been replicated yet.
+type unfit struct {
+	node    string
+	schema  string
+	version uint64    // of the state; see sessionState
+	until   time.Time // when the follower is asked again
+}
+
+// unfitTime is how long a follower that refused a session's state is not asked again.
+const unfitTime = time.Second
+
+// unfitAt returns what the node refused, if that is the session's state now.
+func (s *session) unfitAt(node string) *unfit {
+	for i := range s.unfit {
+		if u := &s.unfit[i]; u.node == node && u.schema == s.state.schema && u.version == s.state.version {
+			return u
+		}
+	}
+	return nil
+}
+
+// noteUnfit notes that the node refuses the session's state.
+func (s *session) noteUnfit(node string) {
+	s.unfit = slices.DeleteFunc(s.unfit, func(u unfit) bool { return u.node == node })
+	s.unfit = append(s.unfit, unfit{node, s.state.schema, s.state.version, time.Now().Add(unfitTime)})
 }
 
 // readOnlyVariable says whether a SET was refused because a variable cannot be set

@@ -367,20 +367,20 @@ var errElsewhere = errors.New("run elsewhere")
 // runFollower runs a read on a follower. Where the follower cannot, it tries one
 // other; errElsewhere then sends the read to the leader, for the reason given.
 func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *request, q *router.Query, d router.Decision, stmt *statement) (answer, router.Reason, error) {
+	why := router.ReasonFollowerFailed
 	for range 2 {
 		b, err := s.followerConn(ctx, d.Node)
-		if err != nil {
-			if errors.Is(err, errStateUnfit) {
-				return answer{}, router.ReasonStateUnfit, errElsewhere
-			}
-			if errors.Is(err, errRestarted) {
-				return answer{}, router.ReasonFloor, errElsewhere
-			}
-			if ctx.Err() != nil {
-				return answer{}, 0, ctx.Err()
-			}
+		switch {
+		case errors.Is(err, errStateUnfit):
+			why = router.ReasonStateUnfit
+			s.releaseFollower() // pinned to it, the session would read from no other
+		case errors.Is(err, errRestarted):
+			return answer{}, router.ReasonFloor, errElsewhere
+		case err != nil && ctx.Err() != nil:
+			return answer{}, 0, ctx.Err()
+		case err != nil:
 			s.logger().Info("no connection to a follower; the read runs elsewhere", "node", d.Node.Name, "err", err)
-		} else {
+		default:
 			var a answer
 			if stmt != nil {
 				key := b.stmtKey(stmt, false)
@@ -416,7 +416,7 @@ func (s *session) runFollower(ctx context.Context, cmd wire.Command, req *reques
 			break
 		}
 	}
-	return answer{}, router.ReasonFollowerFailed, errElsewhere
+	return answer{}, why, errElsewhere
 }
 
 // readFailed sorts out why a read on a follower failed: fatal ends the session, a

@@ -51,8 +51,7 @@ type session struct {
 	followed uint64   // the snapshot by which follower was last checked
 	avoid    string   // a follower that failed this session, until the topology changes
 	avoidSeq uint64   // the snapshot in which it failed
-	unfit    string   // a follower to which this session's state could not be brought
-	unfitAt  uint64   // the version of that state
+	unfit    []unfit  // followers to which this session's state could not be brought
 
 	held        int  // bytes of the request under way, still in the buffer
 	cursor      byte // the flags of the COM_STMT_EXECUTE under way

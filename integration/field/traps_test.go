@@ -97,6 +97,29 @@ func TestTrap03SessionCommandFailsOnOneFollower(t *testing.T) {
 	})
 }
 
+// The follower that refuses a session's state serves none of its reads; the others do.
+func TestTrap03OtherFollowersServe(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		f.Exec(t, "CREATE DATABASE newdb", "CREATE TABLE newdb.x (a INT)", "INSERT INTO newdb.x VALUES (7)")
+		f.WaitReplicated(t)
+		cluster.Must(t, f.Node("db2").ExecUnlogged(t.Context(), "DROP DATABASE newdb"))
+		s := f.openAs(t, sandbox.AdminAccount, app, "")
+		cluster.Eventually(t, "the session reads from db2", func() bool {
+			if s.onFollower(whoami) == "db2" {
+				return true
+			}
+			s.end()
+			s = f.openAs(t, sandbox.AdminAccount, app, "")
+			return false
+		})
+		s.exec("USE newdb")
+		f.caughtUp(t, s)
+		s.want("7", "SELECT a FROM x") // where the session leaves db2, what it saw there must be known first
+		f.caughtUp(t, s)
+		s.want("db3|7", "SELECT name, a FROM shop.whoami, x")
+	})
+}
+
 // What a SET changes holds on followers, also where the client narrows what the
 // servers track, and where the value comes from an expression.
 func TestTrap04SetBesideTheTrackers(t *testing.T) {
