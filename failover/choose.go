@@ -12,10 +12,13 @@ import (
 
 // Candidate is a revoked follower with what it holds.
 type Candidate struct {
-	Name      string
-	Received  gtid.Set // durable there, what was executed included
-	Executed  gtid.Set
-	Errant    gtid.Set
+	Name     string
+	Received gtid.Set // durable there, what was executed included
+	Executed gtid.Set
+	Errant   gtid.Set
+	// Doubtful is what one that led before holds beyond the end of its reign, where nothing
+	// has compared it since: its own, or acknowledged to a later leader.
+	Doubtful  gtid.Set
 	Promotion Promotion
 	Zone      string
 	Version   string
@@ -50,13 +53,16 @@ func Choose(cs []Candidate, zone, wanted string, force bool) (Choice, error) {
 		return Choice{}, fmt.Errorf("no follower can be had")
 	}
 	greatest := Maximal(cs)
+	if at := slices.IndexFunc(greatest, func(c Candidate) bool { return !c.Doubtful.IsEmpty() }); at >= 0 && !force {
+		return Choice{}, fmt.Errorf("%s led before, nobody could compare it since, and it holds %s beyond its reign: that may be its own", greatest[at].Name, greatest[at].Doubtful)
+	}
 	all := greatest[0].holds()
 	same := !slices.ContainsFunc(greatest, func(c Candidate) bool { return !c.holds().Equal(all) })
 	if !same && !force {
 		return Choice{}, fmt.Errorf("the followers hold different transactions, none holds all: %s", describe(greatest))
 	}
 	may := func(c Candidate) bool {
-		return c.Promotion != PromoteNever && c.Errant.IsEmpty() && (wanted == "" || c.Name == wanted)
+		return c.Promotion != PromoteNever && c.Errant.IsEmpty() && c.Doubtful.IsEmpty() && (wanted == "" || c.Name == wanted)
 	}
 	pick := func(from []Candidate) *Candidate {
 		from = slices.DeleteFunc(slices.Clone(from), func(c Candidate) bool { return !may(c) })

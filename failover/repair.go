@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/topology"
 )
 
@@ -89,6 +90,22 @@ func (m *Machine) reignOf(node string) *topology.Reign {
 		}
 	}
 	return nil
+}
+
+// uncompared reports whether a node led once and has followed nobody since: what it holds of
+// its own nobody has looked at yet.
+func (m *Machine) uncompared(n *NodeView) bool {
+	return n.Up() && n.Best.Link == nil && m.reignOf(n.Name) != nil
+}
+
+// beyondReign is what a node holds behind the end of its latest reign: what it did not give
+// to its successor, or what it has had from later leaders.
+func (m *Machine) beyondReign(node string, holds gtid.Set) gtid.Set {
+	until, err := gtid.Parse(holds.Flavor(), m.reignOf(node).Until)
+	if err != nil {
+		return holds
+	}
+	return holds.Subtract(until)
 }
 
 func (m *Machine) withMember(node string) []string {

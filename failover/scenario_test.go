@@ -170,6 +170,8 @@ func (s *script) config(words []string) {
 			s.cfg.LeaseTTL = s.duration(value)
 		case "manual":
 			s.cfg.Automatic = false
+		case "min-interval":
+			s.cfg.MinInterval = s.duration(value)
 		case "disk-full":
 			s.cfg.DiskFullTimeout = s.duration(value)
 		default:

@@ -115,15 +115,17 @@ func (o *operation) actDrain(m *Machine) {
 	m.do(Action{Kind: Drain, Node: o.choice.Node, From: from, Epoch: o.epoch, Until: until}, m.cfg.StepTimeout)
 }
 
+// actRepoint lets the others follow the new leader, but for one that led before and nobody has
+// compared since: it is a stray, which repair brings back.
 func (o *operation) actRepoint(m *Machine) {
 	if o.kind == topology.KindAdopt {
 		return
 	}
 	v := m.view(m.now)
 	for _, n := range v.Nodes {
-		joins := o.isRevoked(n.Name) || (o.undo || o.names == nil) && n.Up() && n.Name != o.from ||
-			o.kind == topology.KindSwitchover && o.fenced && n.Name == o.from
-		if n.Name != o.choice.Node && joins {
+		handedOver := o.kind == topology.KindSwitchover && o.fenced && n.Name == o.from && o.drained.Contains(o.fencePos)
+		joins := o.isRevoked(n.Name) || (o.undo || o.names == nil) && n.Up() && n.Name != o.from
+		if n.Name != o.choice.Node && (handedOver || joins && !m.uncompared(n)) {
 			m.do(Action{Kind: Repoint, Node: n.Name, Leader: o.choice.Node, Epoch: o.epoch}, m.cfg.StepTimeout)
 			o.pointed = append(o.pointed, n.Name)
 		}
@@ -250,6 +252,9 @@ func (o *operation) candidates(m *Machine) []Candidate {
 		}
 		if s := v.node(n.Name); s != nil && s.Best != nil {
 			c.Errant, c.Version, c.Lag = s.Best.Errant, s.Best.Version, s.Best.Lag
+			if c.Errant.IsEmpty() && m.uncompared(s) {
+				c.Doubtful = m.beyondReign(n.Name, c.holds())
+			}
 		}
 		cs = append(cs, c)
 	}

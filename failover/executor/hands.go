@@ -486,15 +486,19 @@ func (h *hands) repoint(ctx context.Context, s *server, leader string) error {
 	if err != nil {
 		return err
 	}
-	return h.followFrom(ctx, s, l, false)
+	st, err := look(ctx, s.db, s.flavor)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return h.followFrom(ctx, s, l, st.Channel == nil)
 }
 
-func (h *hands) followFrom(ctx context.Context, s, leader *server, led bool) error {
+func (h *hands) followFrom(ctx context.Context, s, leader *server, alone bool) error {
 	if h.cfg.Engine != nil {
 		defer h.cfg.Engine.Retry(s.name)
 		return s.standAside(ctx)
 	}
-	return s.follow(ctx, leader.address, h.cfg.Replication, led)
+	return s.follow(ctx, leader.address, h.cfg.Replication, alone)
 }
 
 // rejoin takes a node back. What the leader does not hold is saved first. Then the engine

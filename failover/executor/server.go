@@ -288,9 +288,9 @@ func (s *server) detach(ctx context.Context) error {
 }
 
 // follow makes the node a read-only follower of the one at that address, by GTID,
-// from where it stands. A node that has led tells its position first: MariaDB
-// keeps what it wrote and what it received apart.
-func (s *server) follow(ctx context.Context, source string, who Account, led bool) error {
+// from where it stands. A node that followed nobody may have led, and tells its position
+// first: MariaDB keeps what it wrote and what it received apart.
+func (s *server) follow(ctx context.Context, source string, who Account, alone bool) error {
 	if s.engine {
 		return s.standAside(ctx)
 	}
@@ -303,7 +303,7 @@ func (s *server) follow(ctx context.Context, source string, who Account, led boo
 	}
 	if s.mariadb() {
 		statements := []string{"SET GLOBAL read_only = 1", "STOP SLAVE"}
-		if led {
+		if alone {
 			statements = append(statements, "SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_current_pos")
 		}
 		return s.exec(ctx, append(statements,
