@@ -168,19 +168,27 @@ func (m *Machine) tend() {
 	}
 }
 
-// admit makes a member of a node that follows the leader and is none: by whatever means it
-// came to follow, it may acknowledge.
+// admit lets those count that follow the leader, by whatever means they came to: with an
+// engine they do so by themselves. Nobody counts whom the record, as it is or as it is about to
+// be written, does not name as a member. It reports whether it replaces the record.
 func (m *Machine) admit() bool {
 	v := m.view(m.now)
 	for _, f := range v.followers() {
-		if !v.linked(f) || f.Best.Copying || !f.Best.Errant.IsEmpty() || slices.Contains(m.rec.Members, f.Name) {
+		member := slices.Contains(m.rec.Members, f.Name)
+		counts := member && (m.pointed == nil || slices.Contains(m.pointed, f.Name))
+		if counts || !v.linked(f) || f.Best.Copying || !f.Best.Errant.IsEmpty() {
 			continue
+		}
+		if m.waiting(Publish, "") {
+			return true
 		}
 		if m.pointed != nil && !slices.Contains(m.pointed, f.Name) {
 			m.pointed = append(m.pointed, f.Name)
 		}
-		m.publishIdle(func(next *topology.Record) { next.Members = m.withMember(f.Name) })
-		return true
+		if !member {
+			m.publishIdle(func(next *topology.Record) { next.Members = m.withMember(f.Name) })
+			return true
+		}
 	}
 	return false
 }

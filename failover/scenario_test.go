@@ -126,6 +126,8 @@ func (s *script) command(words []string) {
 			fmt.Fprintf(&s.out, "%s\n", strings.ReplaceAll(n.describe(), uuidA, "A"))
 		}
 		fmt.Fprintf(&s.out, "record epoch=%d leader=%s reign=%d change=%v members=%v acks=%d\n", s.w.stored.Epoch, s.w.stored.Leader, s.w.stored.Reign, s.w.stored.Change != nil, s.w.stored.Members, s.w.stored.Acks)
+	case "counting":
+		fmt.Fprintf(&s.out, "counting %v\n", s.m.Counting())
 	default:
 		s.t.Fatalf("unknown command %q", words[0])
 	}
