@@ -3,8 +3,8 @@ package main
 import (
 	"encoding/json"
 	"math"
-	"slices"
-	"time"
+
+	"github.com/bellwetherdb/bellwether/integration/measure"
 )
 
 // figures are what one slice of time, or the median of several, gives. A figure
@@ -50,7 +50,7 @@ func median(all []figures) figures {
 		for i := range all {
 			v[i] = f(&all[i])
 		}
-		return medianOf(v)
+		return measure.Median(v)
 	}
 	return figures{
 		Rate:      pick(func(f *figures) float64 { return f.Rate }),
@@ -62,23 +62,4 @@ func median(all []figures) figures {
 		Memory:    pick(func(f *figures) float64 { return f.Memory }),
 		Followers: pick(func(f *figures) float64 { return f.Followers }),
 	}
-}
-
-// medianOf is the middle value, or the mean of the two in the middle; NaN for
-// none, and where one is NaN.
-func medianOf(v []float64) float64 {
-	if len(v) == 0 || slices.ContainsFunc(v, math.IsNaN) {
-		return math.NaN()
-	}
-	s := slices.Sorted(slices.Values(v))
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
-}
-
-// percentile is the smallest value that p of 100 are not above; 0 for none.
-func percentile(v []time.Duration, p int) time.Duration {
-	if len(v) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(v))
-	return s[(len(s)*p+99)/100-1]
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bellwetherdb/bellwether/integration/measure"
 )
 
 // clients run queries against addr for a slice of time. They call connected
@@ -163,7 +165,7 @@ func (w workload) slice(ctx context.Context, b *bench, t *target) (figures, erro
 	f.Rate = l.units / l.elapsed.Seconds()
 	f.P95 = milliseconds(l.p95)
 	if len(l.took) > 0 {
-		f.P50, f.P95, f.P99 = milliseconds(percentile(l.took, 50)), milliseconds(percentile(l.took, 95)), milliseconds(percentile(l.took, 99))
+		f.P50, f.P95, f.P99 = milliseconds(measure.Percentile(l.took, 50)), milliseconds(measure.Percentile(l.took, 95)), milliseconds(measure.Percentile(l.took, 99))
 	}
 	f.Followers = (followers1 - followers0) / (followers1 - followers0 + leader1 - leader0)
 	if t.proxy != nil {
@@ -184,7 +186,7 @@ func (t *target) usage() (u usage, err error) {
 	if t.proxy == nil {
 		return usage{memory: math.NaN()}, nil
 	}
-	if u.user, u.system, err = cpuTime(t.proxy.PID()); err != nil {
+	if u.user, u.system, err = measure.CPUTime(t.proxy.PID()); err != nil {
 		return u, fmt.Errorf("%s: %w", t.name, err)
 	}
 	u.memory, err = residentMemory(t.proxy.PID())
