@@ -25,6 +25,9 @@ type Options struct {
 	Follower mysqlconn.Config // an account that may run BINLOG, set GTIDs, and write under read_only
 	Flavor   gtid.Flavor
 	Window   int // transactions on the wire at a time; 0: 64
+	// Connections is how many transactions are executed at a time; 0: 1. They commit in the
+	// leader's order whatever it is.
+	Connections int
 	// Bytes of events on the wire, and kept for another try; 0: 4 MiB. One
 	// transaction goes whatever its size.
 	WindowBytes int
@@ -175,7 +178,7 @@ func (a *Applier) connect(ctx context.Context) error {
 		return fmt.Errorf("connect to the follower: %w", err)
 	}
 	a.conn, a.queue, a.sent, a.bytes = c, nil, 0, 0
-	a.enc = encoder{maxText: 1 << 20}
+	a.enc = newEncoder(a.opts.Flavor)
 	stop := context.AfterFunc(ctx, func() { _ = c.Net.Close() })
 	defer stop()
 	init := lockStatement + ";SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;SET " + guardVar + "=0,wait_timeout=31536000,innodb_lock_wait_timeout=5," + baseSession
@@ -267,7 +270,7 @@ func (a *Applier) send() error {
 }
 
 func (a *Applier) command(c *command) error {
-	if err := a.conn.Send(c.text); err != nil {
+	if err := a.conn.Send(c.guard, c.text); err != nil {
 		return err
 	}
 	a.expect <- c.statements
@@ -294,7 +297,12 @@ func (a *Applier) settle(ctx context.Context, err error) error {
 // fail waits for the failures of all that is on the wire behind the head, and
 // sends everything again where the head lost its locks to somebody else.
 func (a *Applier) fail(ctx context.Context, head *flight, err error) error {
-	switch v := judge(err); {
+	v := judge(err)
+	if c := &head.commands[0]; isGuard(err) && c.guard != unguarded {
+		// What was before it committed, and changed nothing that MariaDB would give a GTID.
+		c.guard, v = unguarded, verdictAgain
+	}
+	switch {
 	case v == verdictStop || v == verdictDiverge:
 		return &StopError{GTID: head.gtid, Divergence: v == verdictDiverge, Err: err}
 	case v == verdictLost || !head.whole:
@@ -322,7 +330,7 @@ func (a *Applier) fail(ctx context.Context, head *flight, err error) error {
 			return ctx.Err()
 		}
 	}
-	a.log.Info("a transaction lost its locks, and is applied again", "gtid", head.gtid.String(), "error", err)
+	a.log.Info("a transaction is applied again", "gtid", head.gtid.String(), "error", err)
 	head.next, a.sent = 0, 0
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/bellwetherdb/bellwether/internal/binlog"
+	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/wire"
 )
 
@@ -163,7 +164,7 @@ func TestGuardStopsWhatIsOnTheWire(t *testing.T) {
 			if err != nil || len(commands) != 1 {
 				t.Fatalf("%d commands, %v", len(commands), err)
 			}
-			if err := a.conn.Send(commands[0].text); err != nil {
+			if err := a.conn.Send(commands[0].guard, commands[0].text); err != nil {
 				t.Fatal(err)
 			}
 			sent = append(sent, commands[0].statements)
@@ -203,11 +204,7 @@ func TestScenario10LockWaits(t *testing.T) {
 		}
 		var again atomic.Int32
 		err = p.apply(t, 0, 0, func(o *Options) {
-			o.Logger = slog.New(slog.NewTextHandler(writerFunc(func(b []byte) {
-				if strings.Contains(string(b), "applied again") && again.Add(1) == 1 {
-					_ = tx.Rollback()
-				}
-			}), nil))
+			o.Logger = countAgain(&again, func() { _ = tx.Rollback() })
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -217,6 +214,38 @@ func TestScenario10LockWaits(t *testing.T) {
 		}
 		p.equal(t)
 	})
+}
+
+// A transaction that changes nothing on the follower has no GTID in MariaDB's binlog, and what
+// is on the wire behind it is applied all the same.
+func TestNothingChanged(t *testing.T) {
+	eachPair(t, func(t *testing.T, p *pair) {
+		transfers(t, p, 1)
+		if err := p.apply(t, 0, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, p.follower.DB(), "SET sql_log_bin=0", "UPDATE bank.a SET v=5 WHERE id=1", "SET sql_log_bin=1")
+		mustExec(t, p.leader.DB(), "INSERT INTO bank.log VALUES (100)", "UPDATE bank.a SET v=5 WHERE id=1", "INSERT INTO bank.log VALUES (101)",
+			"UPDATE bank.a SET v=6 WHERE id=1", "CREATE TABLE bank.more (id INT PRIMARY KEY)", "INSERT INTO bank.log VALUES (102)")
+		var again atomic.Int32
+		err := p.apply(t, 0, 0, func(o *Options) { o.Logger = countAgain(&again, nil) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.flavor == gtid.MariaDB && again.Load() == 0 {
+			t.Error("MariaDB gave it a GTID: this shows nothing")
+		}
+		p.equal(t)
+	})
+}
+
+// countAgain counts how often a transaction was applied again, and calls first the first time.
+func countAgain(n *atomic.Int32, first func()) *slog.Logger {
+	return slog.New(slog.NewTextHandler(writerFunc(func(b []byte) {
+		if strings.Contains(string(b), "applied again") && n.Add(1) == 1 && first != nil {
+			first()
+		}
+	}), nil))
 }
 
 type writerFunc func([]byte)

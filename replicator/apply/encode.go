@@ -14,6 +14,7 @@ import (
 // command is what is sent to the server at once: statements in one text, of
 // which the server runs none after one that failed.
 type command struct {
+	guard      string // the beginning of the first statement, unless it is not wanted
 	text       []byte
 	statements int
 	alone      bool // nothing may be on the wire before it, and nothing be sent until it is answered
@@ -29,6 +30,9 @@ func (c *command) add(parts ...string) {
 	c.statements++
 }
 
+// more adds to the last statement.
+func (c *command) more(text string) { c.text = append(c.text, text...) }
+
 // encoder makes commands of a leader's transactions.
 type encoder struct {
 	maxText int // bytes that a command may have: the follower's max_allowed_packet
@@ -36,11 +40,12 @@ type encoder struct {
 	format []byte         // the format description that the session was given last
 	maps   []binlog.Event // of the last statement
 	open   bool           // that goes on behind the last BINLOG
-	seq    uint64         // of the last transaction; the session's guard has it when that has committed
+	seq    uint64         // of the last transaction
+	passed string         // is true in the session when that has committed
 }
 
-// guardVar is the session's user variable that holds the number of the last
-// transaction that committed.
+// guardVar is MySQL's user variable that holds the number of the last transaction that
+// committed. MariaDB has a variable of its own for that, @@last_gtid.
 const guardVar = "@bellwether_applied"
 
 // baseSession is what rows are applied under. Whether rows are checked against
@@ -62,6 +67,17 @@ var (
 	errUnknownKind = errors.New("an event of a type that cannot be applied")
 )
 
+// unguarded is what a command begins with instead of its guard.
+const unguarded = "SET sql_mode=''"
+
+func newEncoder(f gtid.Flavor) encoder {
+	e := encoder{maxText: 1 << 20, passed: guardVar + "<=>0"}
+	if f == gtid.MariaDB {
+		e.passed = "@@last_gtid<=>''"
+	}
+	return e
+}
+
 // begin checks that the transaction can be applied, and returns the statements
 // that open it: the guard, and its GTID.
 func (e *encoder) begin(c *command, p *binlog.Part) error {
@@ -76,28 +92,61 @@ func (e *encoder) begin(c *command, p *binlog.Part) error {
 	case h.Anonymous:
 		return errAnonymous
 	}
-	c.add(fmt.Sprintf("SET sql_mode=IF(%s<=>%d,'','an earlier transaction failed')", guardVar, e.seq))
 	e.seq++
 	e.maps, e.open = e.maps[:0], false
+	c.guard = fmt.Sprintf("SET sql_mode=IF(%s,'','an earlier transaction failed')", e.passed)
+	// Nothing may be committed before the guard has been passed, and this statement is all or nothing.
+	c.add(fmt.Sprintf(",autocommit=%d", bit(e.single(p))))
 	if raw := p.Format.StripChecksum().Raw; !bytes.Equal(raw, e.format) {
 		if h.GTID.Flavor == gtid.MySQL {
 			c.add("SET gtid_next='AUTOMATIC'") // else 1837, behind the last commit
 		}
 		c.add("BINLOG '", base64.StdEncoding.EncodeToString(raw), "'")
+		c.add(unguarded)
 		e.format = raw
 	}
 	if h.GTID.Flavor == gtid.MariaDB {
-		c.add(fmt.Sprintf("SET gtid_domain_id=%d,server_id=%d,gtid_seq_no=%d", h.GTID.Domain, h.GTID.Server, h.GTID.Seq))
+		c.more(fmt.Sprintf(",gtid_domain_id=%d,server_id=%d,gtid_seq_no=%d", h.GTID.Domain, h.GTID.Server, h.GTID.Seq))
+		e.passed = "@@last_gtid<=>'" + h.GTID.String() + "'"
 	} else {
-		c.add("SET gtid_next='", h.GTID.String(), "'")
+		c.more(",gtid_next='" + h.GTID.String() + "'")
+		e.passed = fmt.Sprintf("%s<=>%d", guardVar, e.seq)
 	}
 	return nil
 }
 
-// commit are the statements that close it.
-func (e *encoder) commit(c *command, statement string) {
-	c.add(statement)
-	c.add(fmt.Sprintf("SET %s=%d", guardVar, e.seq))
+// single reports whether a whole transaction commits with its only statement: one that is
+// text, or one whose rows go by one BINLOG.
+func (e *encoder) single(p *binlog.Part) bool {
+	if !p.First || !p.Last {
+		return false
+	}
+	if p.End == binlog.EndStatement {
+		return true
+	}
+	ends, size := 0, 0
+	for _, ev := range p.Events {
+		switch {
+		case ev.Type == binlog.TypeTableMap, ev.Type == binlog.TypeRowsQuery, ev.Type == binlog.TypeAnnotateRows, ev.Type == binlog.TypeXid:
+		case ev.Type.IsRows():
+			r, err := binlog.ParseRows(ev)
+			if err != nil {
+				return false
+			}
+			ends += int(r.Flags & binlog.RowsStatementEnd)
+			size += len(ev.Raw)
+		default:
+			return false
+		}
+	}
+	return ends == 1 && base64.StdEncoding.EncodedLen(size) < e.maxText/8
+}
+
+// committed is what stands behind a commit, for the guard of the next transaction.
+func (e *encoder) committed(c *command, f gtid.Flavor) {
+	if f == gtid.MySQL {
+		c.add(fmt.Sprintf("SET %s=%d", guardVar, e.seq))
+	}
 }
 
 // part turns a part of a transaction into commands.
@@ -111,7 +160,6 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 		if p.Last && p.End == binlog.EndStatement {
 			return e.statement(out[0], p)
 		}
-		cur().add("BEGIN")
 	}
 	var rows []binlog.Event
 	size := 0
@@ -179,7 +227,10 @@ func (e *encoder) end(c *command, p *binlog.Part) error {
 		if p.Txn.GTID.Flavor == gtid.MariaDB && p.Txn.Flags&binlog.FlagTransactional == 0 {
 			return errNoRollback
 		}
-		e.commit(c, "COMMIT")
+		if !e.single(p) {
+			c.add("COMMIT")
+		}
+		e.committed(c, p.Txn.GTID.Flavor)
 		return nil
 	case binlog.EndRollback:
 		return errNoRollback

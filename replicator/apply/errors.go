@@ -36,6 +36,7 @@ const (
 	erXARBTimeout    = 1613
 	erNewAborting    = 1184
 	erNormalShutdown = 1077
+	erWrongValue     = 1231
 )
 
 // verdict is what an error of the follower means.
@@ -47,6 +48,12 @@ const (
 	verdictStop                   // the follower refuses it
 	verdictDiverge                // it does not fit the follower's rows
 )
+
+// isGuard reports whether it was the guard that refused a transaction.
+func isGuard(err error) bool {
+	var e *wire.Err
+	return errors.As(err, &e) && e.Code == erWrongValue
+}
 
 func judge(err error) verdict {
 	var e *wire.Err

@@ -54,7 +54,8 @@ func (e *encoder) statement(c command, p *binlog.Part) ([]command, error) {
 	}
 	c.add("SET ", set)
 	after := command{alone: true}
-	after.add(fmt.Sprintf("SET %s,%s=%d", restore, guardVar, e.seq))
+	after.add("SET ", restore)
+	e.committed(&after, p.Txn.GTID.Flavor)
 	c.alone = true
 	if len(q.Text)+1 > e.maxText {
 		return nil, errTooLarge

@@ -184,10 +184,10 @@ func (c *Conn) authenticate(password string, salt []byte, safe bool) error {
 	}
 }
 
-// Send buffers a COM_QUERY; W.Flush sends what is buffered.
-func (c *Conn) Send(text []byte) error {
-	payload := make([]byte, 0, len(text)+1)
-	payload = append(append(payload, byte(wire.ComQuery)), text...)
+// Send buffers a COM_QUERY of a text in two parts; W.Flush sends what is buffered.
+func (c *Conn) Send(head string, text []byte) error {
+	payload := make([]byte, 0, 1+len(head)+len(text))
+	payload = append(append(append(payload, byte(wire.ComQuery)), head...), text...)
 	_, err := wire.WritePacket(c.W, payload, 0)
 	return err
 }
@@ -232,7 +232,7 @@ func (c *Conn) receiveOne() error {
 
 // Exec runs one command of n statements.
 func (c *Conn) Exec(text string, n int) error {
-	if err := c.Send([]byte(text)); err != nil {
+	if err := c.Send(text, nil); err != nil {
 		return err
 	}
 	if err := c.W.Flush(); err != nil {
