@@ -26,7 +26,7 @@ type Options struct {
 	Flavor   gtid.Flavor
 	Window   int // transactions on the wire at a time; 0: 64
 	// Connections is how many transactions are executed at a time; 0: 1. They commit in the
-	// leader's order whatever it is.
+	// leader's order whatever it is. 16 at most.
 	Connections int
 	// Bytes of events on the wire, and kept for another try; 0: 4 MiB. One
 	// transaction goes whatever its size.
@@ -44,14 +44,25 @@ type Applier struct {
 	opts Options
 	log  *slog.Logger
 
-	conn  *link.Conn
-	enc   encoder
+	lanes []*lane
 	queue []*flight // on the wire or waiting, in order
 	sent  int       // how many of queue, from its head, are on the wire
 	bytes int       // of events in queue
+}
 
-	expect  chan int   // statements of commands on the wire; for the receiver
-	results chan error // its answers, in order
+// lane is one connection to the follower.
+type lane struct {
+	conn    *link.Conn
+	enc     encoder
+	expect  chan int      // statements of commands on the wire; for the receiver
+	results chan<- result // its answers, in order
+	turn    *turn         // what it is busy with, where there are several lanes
+}
+
+// result is the answer to the oldest command that a lane has on the wire.
+type result struct {
+	lane *lane
+	err  error
 }
 
 // flight is a transaction, or a part of one.
@@ -73,6 +84,7 @@ func New(o Options) *Applier {
 	if o.Window <= 0 {
 		o.Window = 64
 	}
+	o.Connections = min(max(o.Connections, 1), maxConnections)
 	if o.WindowBytes <= 0 {
 		o.WindowBytes = 4 << 20
 	}
@@ -114,10 +126,10 @@ func Position(ctx context.Context, cfg mysqlconn.Config, f gtid.Flavor) (gtid.Se
 // after its client has gone; then it calls open with the follower's position, for
 // the transactions behind it.
 func (a *Applier) Run(ctx context.Context, open func(context.Context, gtid.Set) (Source, error)) error {
+	defer a.hangUp()
 	if err := a.connect(ctx); err != nil {
 		return err
 	}
-	defer func() { _ = a.conn.Net.Close() }()
 	pos, err := Position(ctx, a.opts.Follower, a.opts.Flavor)
 	if err != nil {
 		return err
@@ -128,19 +140,31 @@ func (a *Applier) Run(ctx context.Context, open func(context.Context, gtid.Set) 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = a.conn.Net.Close() })
-	defer stop()
 	g, gctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(gctx, a.hangUp) // ends the receivers' reads
+	defer stop()
 	parts := make(chan *binlog.Part)
 	// There is room for all that can be on the wire, so that nobody waits here.
-	a.expect, a.results = make(chan int, a.opts.Window+1), make(chan error, a.opts.Window+1)
+	results := make(chan result, (a.opts.Window+1)*len(a.lanes))
 	g.Go(func() error { return fetch(gctx, src, parts) })
-	g.Go(func() error { return a.receive(gctx) })
+	for _, l := range a.lanes {
+		l.expect, l.results = make(chan int, a.opts.Window+1), results
+		g.Go(func() error { return l.receive(gctx) })
+	}
 	g.Go(func() error {
-		defer func() { _ = a.conn.Net.Close() }() // ends the receiver's read
-		return a.loop(gctx, parts)
+		if len(a.lanes) > 1 {
+			return newOrdered(a, parts, results).run(gctx)
+		}
+		return a.loop(gctx, parts, results)
 	})
 	return g.Wait()
+}
+
+// hangUp closes all connections.
+func (a *Applier) hangUp() {
+	for _, l := range a.lanes {
+		_ = l.conn.Net.Close()
+	}
 }
 
 func fetch(ctx context.Context, src Source, parts chan<- *binlog.Part) error {
@@ -157,42 +181,79 @@ func fetch(ctx context.Context, src Source, parts chan<- *binlog.Part) error {
 	}
 }
 
-func (a *Applier) receive(ctx context.Context) error {
+func (l *lane) receive(ctx context.Context) error {
 	for {
 		select {
-		case n := <-a.expect:
-			a.results <- a.conn.Receive(n)
+		case n := <-l.expect:
+			l.results <- result{l, l.conn.Receive(n)}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// lockStatement takes a named lock, which the server frees when it has ended the
-// connection, or fails with error 1231 after a minute.
-const lockStatement = "SET sql_mode=IF(GET_LOCK('bellwether.apply',60)<=>1,'','another connection applies here')"
+// command sends what is buffered with the next flush.
+func (l *lane) command(c *command) error {
+	if err := l.conn.Send(c.guard, c.text); err != nil {
+		return err
+	}
+	l.expect <- c.statements
+	return nil
+}
 
+// lockStatement takes a lane's named lock, which the server frees when it has ended the
+// connection, or fails with error 1231 after a minute.
+func lockStatement(lane int) string {
+	name := "bellwether.apply"
+	if lane > 0 {
+		name += "." + strconv.Itoa(lane)
+	}
+	return "SET sql_mode=IF(GET_LOCK('" + name + "',60)<=>1,'','another connection applies here')"
+}
+
+// maxConnections is the largest Options.Connections.
+const maxConnections = 16
+
+// connect opens the lanes. None that an earlier Run had is at work any more when it returns,
+// of however many.
 func (a *Applier) connect(ctx context.Context) error {
-	c, err := link.Dial(ctx, a.opts.Follower)
-	if err != nil {
-		return fmt.Errorf("connect to the follower: %w", err)
-	}
-	a.conn, a.queue, a.sent, a.bytes = c, nil, 0, 0
-	a.enc = newEncoder(a.opts.Flavor)
-	stop := context.AfterFunc(ctx, func() { _ = c.Net.Close() })
-	defer stop()
-	init := lockStatement + ";SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;SET " + guardVar + "=0,wait_timeout=31536000,innodb_lock_wait_timeout=5," + baseSession
-	if err = c.Exec(init, 3); err == nil {
-		err = a.readMaxPacket(ctx)
-	}
-	if err == nil && a.opts.Connected != nil {
-		err = a.opts.Connected(ctx, c.ID)
-	}
-	if err != nil {
-		_ = c.Net.Close()
-		return fmt.Errorf("prepare the follower's connection: %w", err)
+	a.lanes, a.queue, a.sent, a.bytes = nil, nil, 0, 0
+	for i := range a.opts.Connections {
+		c, err := link.Dial(ctx, a.opts.Follower)
+		if err != nil {
+			return fmt.Errorf("connect to the follower: %w", err)
+		}
+		l := &lane{conn: c, enc: newEncoder(a.opts.Flavor, a.opts.Connections > 1)}
+		a.lanes = append(a.lanes, l)
+		if err := a.prepare(ctx, l, i); err != nil {
+			return fmt.Errorf("prepare the follower's connection: %w", err)
+		}
 	}
 	return nil
+}
+
+func (a *Applier) prepare(ctx context.Context, l *lane, number int) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.conn.Net.Close() })
+	defer stop()
+	init, n := lockStatement(number), 3
+	for i := a.opts.Connections; number == 0 && i < maxConnections; i++ {
+		init += ";" + lockStatement(i)
+		n++
+	}
+	init += ";SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;SET " + guardVar + "=0,wait_timeout=31536000,innodb_lock_wait_timeout=5," + baseSession
+	if err := l.conn.Exec(init, n); err != nil {
+		return err
+	}
+	if number == 0 {
+		if err := a.readMaxPacket(ctx); err != nil {
+			return err
+		}
+	}
+	l.enc.maxText = a.lanes[0].enc.maxText
+	if a.opts.Connected == nil {
+		return nil
+	}
+	return a.opts.Connected(ctx, l.conn.ID)
 }
 
 func (a *Applier) readMaxPacket(ctx context.Context) error {
@@ -206,12 +267,13 @@ func (a *Applier) readMaxPacket(ctx context.Context) error {
 		return err
 	}
 	n, err := strconv.Atoi(text)
-	a.enc.maxText = n - 1024
+	a.lanes[0].enc.maxText = n - 1024
 	return err
 }
 
 // loop sends parts while there is room, and takes answers in order.
-func (a *Applier) loop(ctx context.Context, parts <-chan *binlog.Part) error {
+func (a *Applier) loop(ctx context.Context, parts <-chan *binlog.Part, results <-chan result) error {
+	l := a.lanes[0]
 	for {
 		if err := a.send(); err != nil {
 			return err
@@ -226,7 +288,7 @@ func (a *Applier) loop(ctx context.Context, parts <-chan *binlog.Part) error {
 			continue
 		default:
 		}
-		if err := a.conn.W.Flush(); err != nil {
+		if err := l.conn.W.Flush(); err != nil {
 			return err
 		}
 		select {
@@ -234,8 +296,8 @@ func (a *Applier) loop(ctx context.Context, parts <-chan *binlog.Part) error {
 			return ctx.Err()
 		case p := <-in:
 			a.take(p)
-		case err := <-a.results:
-			if err := a.settle(ctx, err); err != nil {
+		case r := <-results:
+			if err := a.settle(ctx, r.err, results); err != nil {
 				return err
 			}
 		}
@@ -245,7 +307,7 @@ func (a *Applier) loop(ctx context.Context, parts <-chan *binlog.Part) error {
 // take puts a part into the queue.
 func (a *Applier) take(p *binlog.Part) {
 	f := &flight{gtid: p.Txn.GTID, whole: p.First && p.Last, last: p.Last, bytes: p.Bytes}
-	f.commands, f.err = a.enc.part(p)
+	f.commands, f.err = a.lanes[0].enc.part(p)
 	a.queue = append(a.queue, f)
 	a.bytes += p.Bytes
 }
@@ -262,29 +324,21 @@ func (a *Applier) send() error {
 			return &StopError{GTID: f.gtid, Err: f.err}
 		}
 		a.sent++
-		if err := a.command(&f.commands[0]); err != nil {
+		if err := a.lanes[0].command(&f.commands[0]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *Applier) command(c *command) error {
-	if err := a.conn.Send(c.guard, c.text); err != nil {
-		return err
-	}
-	a.expect <- c.statements
-	return nil
-}
-
 // settle takes the answer to the head of the queue.
-func (a *Applier) settle(ctx context.Context, err error) error {
+func (a *Applier) settle(ctx context.Context, err error, results <-chan result) error {
 	head := a.queue[0]
 	if err != nil {
-		return a.fail(ctx, head, err)
+		return a.fail(ctx, head, err, results)
 	}
 	if head.next++; head.next < len(head.commands) {
-		return a.command(&head.commands[head.next])
+		return a.lanes[0].command(&head.commands[head.next])
 	}
 	a.queue, a.sent = a.queue[1:], a.sent-1
 	a.bytes -= head.bytes
@@ -296,7 +350,7 @@ func (a *Applier) settle(ctx context.Context, err error) error {
 
 // fail waits for the failures of all that is on the wire behind the head, and
 // sends everything again where the head lost its locks to somebody else.
-func (a *Applier) fail(ctx context.Context, head *flight, err error) error {
+func (a *Applier) fail(ctx context.Context, head *flight, err error, results <-chan result) error {
 	v := judge(err)
 	if c := &head.commands[0]; isGuard(err) && c.guard != unguarded {
 		// What was before it committed, and changed nothing that MariaDB would give a GTID.
@@ -308,21 +362,14 @@ func (a *Applier) fail(ctx context.Context, head *flight, err error) error {
 	case v == verdictLost || !head.whole:
 		return fmt.Errorf("apply transaction %s: %w", head.gtid, err)
 	}
-	rollback := command{}
-	rollback.add("ROLLBACK")
-	if a.opts.Flavor == gtid.MySQL {
-		rollback.add("SET gtid_next='AUTOMATIC'")
-	}
-	behind := a.sent - 1
-	if err := a.command(&rollback); err != nil {
-		return err
-	}
-	if err := a.conn.W.Flush(); err != nil {
+	behind, l := a.sent-1, a.lanes[0]
+	if err := l.rollback(a.opts.Flavor); err != nil {
 		return err
 	}
 	for i := range behind + 1 {
 		select {
-		case err2 := <-a.results:
+		case r := <-results:
+			err2 := r.err
 			if ok := err2 == nil; ok != (i == behind) {
 				return fmt.Errorf("apply transaction %s: %w; then %s was answered with %w", head.gtid, err, a.queue[min(i+1, len(a.queue)-1)].gtid, err2)
 			}
@@ -333,4 +380,17 @@ func (a *Applier) fail(ctx context.Context, head *flight, err error) error {
 	a.log.Info("a transaction is applied again", "gtid", head.gtid.String(), "error", err)
 	head.next, a.sent = 0, 0
 	return nil
+}
+
+// rollback sends what ends a transaction that failed.
+func (l *lane) rollback(f gtid.Flavor) error {
+	c := command{}
+	c.add("ROLLBACK")
+	if f == gtid.MySQL {
+		c.add("SET gtid_next='AUTOMATIC'")
+	}
+	if err := l.command(&c); err != nil {
+		return err
+	}
+	return l.conn.W.Flush()
 }

@@ -42,6 +42,7 @@ type encoder struct {
 	open   bool           // that goes on behind the last BINLOG
 	seq    uint64         // of the last transaction
 	passed string         // is true in the session when that has committed
+	split  bool           // COMMIT is a command of its own
 }
 
 // guardVar is MySQL's user variable that holds the number of the last transaction that
@@ -67,11 +68,12 @@ var (
 	errUnknownKind = errors.New("an event of a type that cannot be applied")
 )
 
-// unguarded is what a command begins with instead of its guard.
+// unguarded is what a command begins with instead of its guard. Where commits are split off, no
+// transaction is on the wire behind another one.
 const unguarded = "SET sql_mode=''"
 
-func newEncoder(f gtid.Flavor) encoder {
-	e := encoder{maxText: 1 << 20, passed: guardVar + "<=>0"}
+func newEncoder(f gtid.Flavor, split bool) encoder {
+	e := encoder{maxText: 1 << 20, passed: guardVar + "<=>0", split: split}
 	if f == gtid.MariaDB {
 		e.passed = "@@last_gtid<=>''"
 	}
@@ -94,7 +96,9 @@ func (e *encoder) begin(c *command, p *binlog.Part) error {
 	}
 	e.seq++
 	e.maps, e.open = e.maps[:0], false
-	c.guard = fmt.Sprintf("SET sql_mode=IF(%s,'','an earlier transaction failed')", e.passed)
+	if c.guard = unguarded; !e.split {
+		c.guard = fmt.Sprintf("SET sql_mode=IF(%s,'','an earlier transaction failed')", e.passed)
+	}
 	// Nothing may be committed before the guard has been passed, and this statement is all or nothing.
 	c.add(fmt.Sprintf(",autocommit=%d", bit(e.single(p))))
 	if raw := p.Format.StripChecksum().Raw; !bytes.Equal(raw, e.format) {
@@ -116,13 +120,15 @@ func (e *encoder) begin(c *command, p *binlog.Part) error {
 }
 
 // single reports whether a whole transaction commits with its only statement: one that is
-// text, or one whose rows go by one BINLOG.
+// text, or one whose rows go by one BINLOG. MySQL would keep the GTID of rows that change nothing.
 func (e *encoder) single(p *binlog.Part) bool {
-	if !p.First || !p.Last {
+	switch {
+	case !p.First || !p.Last:
 		return false
-	}
-	if p.End == binlog.EndStatement {
+	case p.End == binlog.EndStatement:
 		return true
+	case e.split || p.Txn.GTID.Flavor == gtid.MySQL:
+		return false
 	}
 	ends, size := 0, 0
 	for _, ev := range p.Events {
@@ -144,7 +150,7 @@ func (e *encoder) single(p *binlog.Part) bool {
 
 // committed is what stands behind a commit, for the guard of the next transaction.
 func (e *encoder) committed(c *command, f gtid.Flavor) {
-	if f == gtid.MySQL {
+	if f == gtid.MySQL && !e.split {
 		c.add(fmt.Sprintf("SET %s=%d", guardVar, e.seq))
 	}
 }
@@ -208,12 +214,16 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 	if err := flush(); err != nil {
 		return nil, err
 	}
+	pieces := len(out)
 	if p.Last {
+		if e.split && cur().statements > 0 {
+			out = append(out, command{})
+		}
 		if err := e.end(cur(), p); err != nil {
 			return nil, err
 		}
 	}
-	if len(out) > 1 {
+	if pieces > 1 {
 		for i := range out {
 			out[i].alone = true
 		}

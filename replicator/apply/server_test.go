@@ -28,8 +28,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type pair struct {
 	leader, follower *sandbox.Node
 	flavor           gtid.Flavor
+	connections      int // of the Applier
 }
 
+// eachPair runs f with each flavour, over one connection and over several.
 func eachPair(t *testing.T, f func(t *testing.T, p *pair)) {
 	if testing.Short() {
 		t.Skip("starts servers")
@@ -39,32 +41,40 @@ func eachPair(t *testing.T, f func(t *testing.T, p *pair)) {
 		want = "mariadb-10.11"
 	}
 	for name := range strings.SplitSeq(want, ",") {
-		t.Run(name, func(t *testing.T) {
-			s, err := sandbox.Find(t.Context(), name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := &pair{flavor: s.Flavor}
-			for i, node := range []**sandbox.Node{&p.leader, &p.follower} {
-				dir, err := os.MkdirTemp("", "bw-apply-")
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = os.RemoveAll(dir) })
-				n, err := sandbox.NewNode(sandbox.NodeOptions{Server: s, Name: fmt.Sprintf("db%d", i+1), Dir: dir, ServerID: uint32(i + 1), Durable: i == 1})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = n.Close() })
-				if err := n.Start(testContext(t)); err != nil {
-					t.Fatal(err)
-				}
-				*node = n
-			}
-			mustExec(t, p.follower.DB(), "SET GLOBAL read_only=1")
-			f(t, p)
-		})
+		for _, n := range []int{1, 4} {
+			t.Run(fmt.Sprintf("%s, %d", name, n), func(t *testing.T) {
+				p := newPair(t, name)
+				p.connections = n
+				f(t, p)
+			})
+		}
 	}
+}
+
+func newPair(t *testing.T, flavor string) *pair {
+	s, err := sandbox.Find(t.Context(), flavor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pair{flavor: s.Flavor, connections: 1}
+	for i, node := range []**sandbox.Node{&p.leader, &p.follower} {
+		dir, err := os.MkdirTemp("", "bw-apply-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		n, err := sandbox.NewNode(sandbox.NodeOptions{Server: s, Name: fmt.Sprintf("db%d", i+1), Dir: dir, ServerID: uint32(i + 1), Durable: i == 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close() })
+		if err := n.Start(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		*node = n
+	}
+	mustExec(t, p.follower.DB(), "SET GLOBAL read_only=1")
+	return p
 }
 
 func testContext(t *testing.T) context.Context {
@@ -174,7 +184,7 @@ func (p *pair) apply(t *testing.T, bound, stopAt int, change func(*Options)) err
 	defer cancel()
 	var last binlog.GTID
 	done, n := false, 0
-	o := Options{Follower: config(p.follower), Flavor: p.flavor, Logger: slog.New(slog.DiscardHandler)}
+	o := Options{Follower: config(p.follower), Flavor: p.flavor, Connections: p.connections, Logger: slog.New(slog.DiscardHandler)}
 	o.Committed = func(g binlog.GTID) {
 		if n++; g == last || n == stopAt {
 			done = true
