@@ -181,10 +181,27 @@ func fetch(ctx context.Context, src Source, parts chan<- *binlog.Part) error {
 	}
 }
 
+// Answers are taken in batches while the server has more than that many commands before it, so
+// that it does not wake us for each statement. Every command is answered with a packet at
+// least, and the shortest has 11 bytes: they come even if each command fails.
+const (
+	batchCommands = 8
+	batchBytes    = 11 * batchCommands
+)
+
 func (l *lane) receive(ctx context.Context) error {
 	for {
 		select {
 		case n := <-l.expect:
+			batch := 1
+			if len(l.expect) >= 2*batchCommands {
+				batch = batchBytes * 2
+			}
+			if l.conn.R.Buffered() == 0 {
+				if err := l.conn.Batch(batch); err != nil {
+					return err
+				}
+			}
 			l.results <- result{l, l.conn.Receive(n)}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -352,9 +369,9 @@ func (a *Applier) settle(ctx context.Context, err error, results <-chan result) 
 // sends everything again where the head lost its locks to somebody else.
 func (a *Applier) fail(ctx context.Context, head *flight, err error, results <-chan result) error {
 	v := judge(err)
-	if c := &head.commands[0]; isGuard(err) && c.guard != unguarded {
+	if c := &head.commands[0]; isGuard(err) && c.guard != c.plain {
 		// What was before it committed, and changed nothing that MariaDB would give a GTID.
-		c.guard, v = unguarded, verdictAgain
+		c.guard, v = c.plain, verdictAgain
 	}
 	switch {
 	case v == verdictStop || v == verdictDiverge:

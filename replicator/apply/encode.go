@@ -14,7 +14,8 @@ import (
 // command is what is sent to the server at once: statements in one text, of
 // which the server runs none after one that failed.
 type command struct {
-	guard      string // the beginning of the first statement, unless it is not wanted
+	guard      string // the beginning of the first statement
+	plain      string // what may stand there where it is known that all before has committed
 	text       []byte
 	statements int
 	alone      bool // nothing may be on the wire before it, and nothing be sent until it is answered
@@ -43,6 +44,10 @@ type encoder struct {
 	seq    uint64         // of the last transaction
 	passed string         // is true in the session when that has committed
 	split  bool           // COMMIT is a command of its own
+
+	// autocommit is what the session was told last. A command that fails is sent again, with all
+	// behind it, before anything else is.
+	autocommit int
 }
 
 // guardVar is MySQL's user variable that holds the number of the last transaction that
@@ -51,7 +56,7 @@ const guardVar = "@bellwether_applied"
 
 // baseSession is what rows are applied under. Whether rows are checked against
 // foreign keys is in their events.
-const baseSession = "character_set_client=utf8mb4,collation_connection=utf8mb4_bin,time_zone=DEFAULT,foreign_key_checks=1,unique_checks=1," +
+const baseSession = "character_set_client=utf8mb3,collation_connection=utf8mb4_bin,time_zone=DEFAULT,foreign_key_checks=1,unique_checks=1," +
 	"auto_increment_increment=1,auto_increment_offset=1,timestamp=DEFAULT,lc_time_names=DEFAULT,sql_auto_is_null=0"
 
 var (
@@ -68,22 +73,20 @@ var (
 	errUnknownKind = errors.New("an event of a type that cannot be applied")
 )
 
-// unguarded is what a command begins with instead of its guard. Where commits are split off, no
-// transaction is on the wire behind another one.
+// unguarded is what a command begins with where it needs no guard. Where commits are split
+// off, no transaction is on the wire behind another one.
 const unguarded = "SET sql_mode=''"
 
 func newEncoder(f gtid.Flavor, split bool) encoder {
-	e := encoder{maxText: 1 << 20, passed: guardVar + "<=>0", split: split}
+	e := encoder{maxText: 1 << 20, passed: guardVar + "<=>0", split: split, autocommit: 1}
 	if f == gtid.MariaDB {
 		e.passed = "@@last_gtid<=>''"
 	}
 	return e
 }
 
-// begin checks that the transaction can be applied, and returns the statements
-// that open it: the guard, and its GTID.
-func (e *encoder) begin(c *command, p *binlog.Part) error {
-	h := p.Txn
+// check says why a transaction cannot be applied faithfully, by its header.
+func check(h *binlog.TxnHeader) error {
 	switch {
 	case h.XA != nil, h.Flags&(binlog.FlagPreparedXA|binlog.FlagCompletedXA) != 0:
 		return errXA
@@ -94,58 +97,50 @@ func (e *encoder) begin(c *command, p *binlog.Part) error {
 	case h.Anonymous:
 		return errAnonymous
 	}
-	e.seq++
+	return nil
+}
+
+// guarded is an assignment that fails unless what was sent before has committed.
+func (e *encoder) guarded() string {
+	return "sql_mode=IF(" + e.passed + ",'','an earlier transaction failed')"
+}
+
+// begin adds the statements that open the transaction: the guard, and its GTID. autocommit
+// says that it ends with its next statement.
+func (e *encoder) begin(c *command, p *binlog.Part, autocommit bool) {
 	e.maps, e.open = e.maps[:0], false
+	c.plain = unguarded
 	if c.guard = unguarded; !e.split {
-		c.guard = fmt.Sprintf("SET sql_mode=IF(%s,'','an earlier transaction failed')", e.passed)
+		c.guard = "SET " + e.guarded()
 	}
+	c.statements++
 	// Nothing may be committed before the guard has been passed, and this statement is all or nothing.
-	c.add(fmt.Sprintf(",autocommit=%d", bit(e.single(p))))
+	if now := bit(autocommit); now != e.autocommit {
+		e.autocommit = now
+		c.more(fmt.Sprintf(",autocommit=%d", now))
+	}
+	f := p.Txn.GTID.Flavor
 	if raw := p.Format.StripChecksum().Raw; !bytes.Equal(raw, e.format) {
-		if h.GTID.Flavor == gtid.MySQL {
+		if f == gtid.MySQL {
 			c.add("SET gtid_next='AUTOMATIC'") // else 1837, behind the last commit
 		}
 		c.add("BINLOG '", base64.StdEncoding.EncodeToString(raw), "'")
 		c.add(unguarded)
 		e.format = raw
 	}
-	if h.GTID.Flavor == gtid.MariaDB {
-		c.more(fmt.Sprintf(",gtid_domain_id=%d,server_id=%d,gtid_seq_no=%d", h.GTID.Domain, h.GTID.Server, h.GTID.Seq))
-		e.passed = "@@last_gtid<=>'" + h.GTID.String() + "'"
-	} else {
-		c.more(",gtid_next='" + h.GTID.String() + "'")
-		e.passed = fmt.Sprintf("%s<=>%d", guardVar, e.seq)
-	}
-	return nil
+	e.name(c, p.Txn.GTID)
 }
 
-// single reports whether a whole transaction commits with its only statement: one that is
-// text, or one whose rows go by one BINLOG. MySQL would keep the GTID of rows that change nothing.
-func (e *encoder) single(p *binlog.Part) bool {
-	switch {
-	case !p.First || !p.Last:
-		return false
-	case p.End == binlog.EndStatement:
-		return true
-	case e.split || p.Txn.GTID.Flavor == gtid.MySQL:
-		return false
+// name adds assignments that give the transaction its GTID.
+func (e *encoder) name(c *command, g binlog.GTID) {
+	e.seq++
+	if g.Flavor == gtid.MySQL {
+		c.more(",gtid_next='" + g.String() + "'")
+		e.passed = fmt.Sprintf("%s<=>%d", guardVar, e.seq)
+		return
 	}
-	ends, size := 0, 0
-	for _, ev := range p.Events {
-		switch {
-		case ev.Type == binlog.TypeTableMap, ev.Type == binlog.TypeRowsQuery, ev.Type == binlog.TypeAnnotateRows, ev.Type == binlog.TypeXid:
-		case ev.Type.IsRows():
-			r, err := binlog.ParseRows(ev)
-			if err != nil {
-				return false
-			}
-			ends += int(r.Flags & binlog.RowsStatementEnd)
-			size += len(ev.Raw)
-		default:
-			return false
-		}
-	}
-	return ends == 1 && base64.StdEncoding.EncodedLen(size) < e.maxText/8
+	c.more(fmt.Sprintf(",gtid_domain_id=%d,server_id=%d,gtid_seq_no=%d", g.Domain, g.Server, g.Seq))
+	e.passed = "@@last_gtid<=>'" + g.String() + "'"
 }
 
 // committed is what stands behind a commit, for the guard of the next transaction.
@@ -160,10 +155,14 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 	out := []command{{alone: !p.First || !p.Last}}
 	cur := func() *command { return &out[len(out)-1] }
 	if p.First {
-		if err := e.begin(cur(), p); err != nil {
+		if err := check(p.Txn); err != nil {
 			return nil, err
 		}
-		if p.Last && p.End == binlog.EndStatement {
+		if raw := e.merge(p); raw != nil {
+			return e.small(p, raw), nil
+		}
+		text := p.Last && p.End == binlog.EndStatement
+		if e.begin(cur(), p, text); text {
 			return e.statement(out[0], p)
 		}
 	}
@@ -237,9 +236,7 @@ func (e *encoder) end(c *command, p *binlog.Part) error {
 		if p.Txn.GTID.Flavor == gtid.MariaDB && p.Txn.Flags&binlog.FlagTransactional == 0 {
 			return errNoRollback
 		}
-		if !e.single(p) {
-			c.add("COMMIT")
-		}
+		c.add("COMMIT")
 		e.committed(c, p.Txn.GTID.Flavor)
 		return nil
 	case binlog.EndRollback:
@@ -281,8 +278,7 @@ func (e *encoder) rows(events []binlog.Event) (string, error) {
 	}
 	e.open = !ended
 	if last >= 0 && e.open {
-		// The flags stand behind the table's id, of six bytes.
-		at := last + binlog.HeaderSize + 6
+		at := last + flagsAt
 		binary.LittleEndian.PutUint16(raw[at:], binary.LittleEndian.Uint16(raw[at:])|binlog.RowsStatementEnd)
 	}
 	return base64.StdEncoding.EncodeToString(raw), nil

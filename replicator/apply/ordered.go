@@ -61,6 +61,7 @@ const (
 	turnsPerLane = 8  // in the queue
 	smoothEnough = 64 // commits without a rollback, for one more lane
 	leastStall   = 2 * time.Millisecond
+	mostStall    = 250 * time.Millisecond // far less than the servers wait for locks
 )
 
 func newOrdered(a *Applier, parts <-chan *binlog.Part, results <-chan result) *ordered {
@@ -291,7 +292,7 @@ func (o *ordered) watch() {
 	}
 	switch {
 	case wait && !o.armed:
-		o.stall.Reset(max(leastStall, 8*o.usual))
+		o.stall.Reset(min(max(leastStall, 8*o.usual), mostStall))
 	case !wait && o.armed:
 		o.stall.Stop()
 	}

@@ -21,7 +21,8 @@ type Conn struct {
 	W   *bufio.Writer
 	ID  uint32 // the server's number of it
 
-	buf []byte // of the last packet received
+	buf   []byte // of the last packet received
+	batch int    // see Batch
 }
 
 const (
@@ -46,7 +47,7 @@ func Dial(ctx context.Context, cfg mysqlconn.Config) (*Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
 	_ = nc.SetDeadline(time.Now().Add(timeout))
-	c := &Conn{Net: nc}
+	c := &Conn{Net: nc, batch: 1}
 	if err := c.logIn(ctx, cfg, network, address); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("log in at %s: %w", address, err)
