@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 DURATION ?=
 
 .DEFAULT_GOAL := build
-.PHONY: build test test-short test-long chaos rto lint fuzz bench integration check demo clean \
+.PHONY: build test test-short test-long chaos rto lint fuzz bench bench-replication integration check demo clean \
 	setup setup-demo setup-bench setup-mysql setup-mariadb-11.8 setup-images
 
 build:
@@ -59,6 +59,10 @@ fuzz:
 
 bench: setup-bench build
 	$(GO) run ./integration/bench
+
+# The engine beside the servers' own replication.
+bench-replication: setup setup-mysql
+	$(GO) run ./integration/replbench
 
 check: lint test build
 

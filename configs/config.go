@@ -107,6 +107,7 @@ type Replication struct {
 	MinInSync         int           `yaml:"min_in_sync"`        // engine: followers that must be in sync for anything to be acknowledged
 	OnInsufficient    string        `yaml:"on_insufficient"`    // engine: wait | degrade, when too few are in sync
 	InSyncLag         time.Duration `yaml:"in_sync_lag"`        // engine: a follower that is further behind is not in sync
+	ApplyConnections  int           `yaml:"apply_connections"`  // engine: transactions that a follower executes at a time
 	Copy              Copy          `yaml:"copy"`               // engine: of the leader to a new follower
 }
 

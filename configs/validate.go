@@ -112,6 +112,9 @@ func (k *checker) replication(r *Replication, c *Cluster) {
 		k.add("replication.user", "is required with replication.password")
 	}
 	k.duration("replication.switchover_timeout", r.SwitchoverTimeout, 100*time.Millisecond, 20*time.Second)
+	if n := r.ApplyConnections; n < 1 || n > 16 {
+		k.add("replication.apply_connections", "is %d: give 1 to 16", n)
+	}
 	if n := r.Copy.Workers; n < 1 || n > 64 {
 		k.add("replication.copy.workers", "is %d: give 1 to 64", n)
 	}

@@ -36,6 +36,9 @@ type Config struct {
 	// Heartbeat is how often the leader is to say that it is there; 0: every second.
 	Heartbeat time.Duration
 
+	// ApplyConnections is how many transactions a follower executes at a time; 0: 1.
+	ApplyConnections int
+
 	CopyWorkers           int   // connections of an initial copy on each side; 0: 4
 	CopyMaxBytesPerSecond int64 // 0: no limit
 
@@ -322,7 +325,8 @@ func same(a, b *Config) bool {
 	if a.Acks != b.Acks || a.Acks.Acks != 0 && !slices.Equal(a.others(), b.others()) {
 		return false
 	}
-	return x == y && leader == other && a.epoch == b.epoch && a.watch == b.watch && a.Heartbeat == b.Heartbeat && a.CopyWorkers == b.CopyWorkers && a.CopyMaxBytesPerSecond == b.CopyMaxBytesPerSecond
+	return x == y && leader == other && a.epoch == b.epoch && a.watch == b.watch && a.Heartbeat == b.Heartbeat &&
+		a.ApplyConnections == b.ApplyConnections && a.CopyWorkers == b.CopyWorkers && a.CopyMaxBytesPerSecond == b.CopyMaxBytesPerSecond
 }
 
 // stop ends the loops but those that keep says to keep, and waits for them.

@@ -332,7 +332,7 @@ func (f *follower) apply(ctx context.Context, p *pair, epoch uint64) error {
 		return fmt.Errorf("server_id: %w", err)
 	}
 	a := apply.New(apply.Options{
-		Follower: f.cfg.reach(f.node, "bellwether applier"), Flavor: p.leader.Flavor, Logger: f.log,
+		Follower: f.cfg.reach(f.node, "bellwether applier"), Flavor: p.leader.Flavor, Connections: f.cfg.ApplyConnections, Logger: f.log,
 		Committed: f.committed,
 		Connected: func(ctx context.Context, _ uint32) error {
 			// Whoever superseded us marked first, and ends this connection next: so one

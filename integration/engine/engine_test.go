@@ -14,10 +14,17 @@ import (
 // Plain servers become a cluster by a configuration alone; reads go to followers
 // and see what their session wrote. Then Bellwether, a follower and the leader are
 // killed under load (scenarios 1 and 2), and every row is on every node, once.
-func TestScenarios1_2PlainServersBecomeACluster(t *testing.T) {
+func TestScenarios1_2PlainServersBecomeACluster(t *testing.T) { survives(t, "") }
+
+// The same, while followers execute four transactions at a time.
+func TestScenarios1_2SeveralAtATime(t *testing.T) {
+	survives(t, "replication: {apply_connections: 4}")
+}
+
+func survives(t *testing.T, override string) {
 	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
 		o.Followers = 2
-		c, p := start(t, o)
+		c, p := start(t, o, override)
 		waitServing(t, c, p)
 		readsOwn(t, p, 40)
 		spread(t, c, p)

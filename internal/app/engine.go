@@ -24,7 +24,7 @@ func engineConfig(c *configs.Config, nodeTLS mysqlconn.TLS) (replicator.Config, 
 		Account: mysqlconn.Config{
 			User: c.Replication.User, Password: password, TLS: nodeTLS, ConnectTimeout: c.Cluster.ConnectTimeout,
 		},
-		CopyWorkers: c.Replication.Copy.Workers, CopyMaxBytesPerSecond: int64(c.Replication.Copy.MaxRate),
+		ApplyConnections: c.Replication.ApplyConnections, CopyWorkers: c.Replication.Copy.Workers, CopyMaxBytesPerSecond: int64(c.Replication.Copy.MaxRate),
 	}
 	acks, _ := c.Replication.AckCount(len(c.Cluster.Nodes)) // it was validated
 	if acks == configs.AcksAll {

@@ -1,12 +1,17 @@
 package apply
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bellwetherdb/bellwether/internal/binlog"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -204,7 +209,7 @@ func TestScenario10LockWaits(t *testing.T) {
 		}
 		var again atomic.Int32
 		err = p.apply(t, 0, 0, func(o *Options) {
-			o.Logger = countAgain(&again, func() { _ = tx.Rollback() })
+			o.Logger = countLines(&again, "applied again", func() { _ = tx.Rollback() })
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -228,7 +233,7 @@ func TestNothingChanged(t *testing.T) {
 		mustExec(t, p.leader.DB(), "INSERT INTO bank.log VALUES (100)", "UPDATE bank.a SET v=5 WHERE id=1", "INSERT INTO bank.log VALUES (101)",
 			"UPDATE bank.a SET v=6 WHERE id=1", "CREATE TABLE bank.more (id INT PRIMARY KEY)", "INSERT INTO bank.log VALUES (102)")
 		var again atomic.Int32
-		err := p.apply(t, 0, 0, func(o *Options) { o.Logger = countAgain(&again, nil) })
+		err := p.apply(t, 0, 0, func(o *Options) { o.Logger = countLines(&again, "applied again", nil) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,13 +244,13 @@ func TestNothingChanged(t *testing.T) {
 	})
 }
 
-// countAgain counts how often a transaction was applied again, and calls first the first time.
-func countAgain(n *atomic.Int32, first func()) *slog.Logger {
+// countLines counts the lines of the log that hold text, and calls first at the first.
+func countLines(n *atomic.Int32, text string, first func()) *slog.Logger {
 	return slog.New(slog.NewTextHandler(writerFunc(func(b []byte) {
-		if strings.Contains(string(b), "applied again") && n.Add(1) == 1 && first != nil {
+		if strings.Contains(string(b), text) && n.Add(1) == 1 && first != nil {
 			first()
 		}
-	}), nil))
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 type writerFunc func([]byte)
@@ -266,4 +271,94 @@ func TestScenario16(t *testing.T) {
 			t.Errorf("the follower has %s", got)
 		}
 	})
+}
+
+// Clients that are in each other's way on the leader: the same few rows, a second unique key, a
+// cascade, a table without a key. Whatever order the lanes execute in, the follower ends as the
+// leader is, over breaks at any point and a follower that is killed.
+func TestConflicts(t *testing.T) {
+	eachPair(t, func(t *testing.T, p *pair) {
+		mustExec(t, p.leader.DB(), "CREATE DATABASE c", "USE c", "CREATE TABLE a (id INT PRIMARY KEY, u INT UNIQUE, v INT NOT NULL)",
+			"CREATE TABLE p (id INT PRIMARY KEY)", "CREATE TABLE k (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES p(id) ON DELETE CASCADE)",
+			"CREATE TABLE n (x INT, y INT)")
+		var g errgroup.Group
+		for client := range 6 {
+			g.Go(func() error {
+				return conflict(t.Context(), p.leader.DB(), rand.New(rand.NewPCG(7, uint64(client))), 150)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		var turns atomic.Int32
+		for round := range 8 {
+			err := p.apply(t, 0, 60+7*round, func(o *Options) {
+				o.Logger = countLines(&turns, "waits for its turn", nil)
+				if round != 3 {
+					return
+				}
+				commits, n := o.Committed, 0
+				o.Committed = func(g binlog.GTID) {
+					if n++; n == 30 {
+						_ = p.follower.Kill()
+					}
+					commits(g)
+				}
+			})
+			if stop := (*StopError)(nil); errors.As(err, &stop) {
+				t.Fatal(err)
+			}
+			if round == 3 {
+				if err := p.follower.Start(testContext(t)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := p.apply(t, 0, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		p.equal(t)
+		if p.connections > 1 && turns.Load() == 0 {
+			t.Error("nothing was in the way of anything: this shows nothing")
+		}
+	})
+}
+
+// conflict commits up to n transactions; one that fails on the leader is given up.
+func conflict(ctx context.Context, db *sql.DB, r *rand.Rand, n int) error {
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	row := func() int { return r.IntN(12) }
+	kinds := []func() string{
+		func() string { return fmt.Sprintf("INSERT INTO c.a VALUES (%d,%d,0)", row(), row()) },
+		func() string { return fmt.Sprintf("UPDATE c.a SET v=v+1 WHERE id=%d", row()) },
+		func() string { return fmt.Sprintf("UPDATE c.a SET u=%d WHERE id=%d", row(), row()) },
+		func() string { return fmt.Sprintf("UPDATE c.a SET id=%d WHERE u=%d", row(), row()) },
+		func() string { return fmt.Sprintf("DELETE FROM c.a WHERE u=%d", row()) },
+		func() string { return fmt.Sprintf("REPLACE INTO c.a VALUES (%d,%d,1)", row(), row()) },
+		func() string { return fmt.Sprintf("INSERT INTO c.p VALUES (%d)", row()) },
+		func() string { return fmt.Sprintf("DELETE FROM c.p WHERE id=%d", row()) },
+		func() string { return fmt.Sprintf("INSERT INTO c.k VALUES (%d,%d)", row(), row()) },
+		func() string { return fmt.Sprintf("INSERT INTO c.n VALUES (%d,%d)", row(), row()) },
+		func() string { return fmt.Sprintf("UPDATE c.n SET y=y+1 WHERE x=%d", row()) },
+		func() string { return fmt.Sprintf("DELETE FROM c.n WHERE x=%d LIMIT 2", row()) },
+	}
+	for range n {
+		statements := []string{"BEGIN"}
+		for range 1 + r.IntN(3) {
+			statements = append(statements, kinds[r.IntN(len(kinds))]())
+		}
+		for _, s := range append(statements, "COMMIT") {
+			if _, err := c.ExecContext(ctx, s); err != nil {
+				if _, err := c.ExecContext(ctx, "ROLLBACK"); err != nil {
+					return err
+				}
+				break
+			}
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/binlog"
@@ -24,7 +25,7 @@ type ordered struct {
 	lanes   []*lane
 	parts   <-chan *binlog.Part
 	results <-chan result
-	log     func(t *turn, err error) // a transaction is applied again
+	log     *slog.Logger
 
 	queue  []*turn
 	bytes  int
@@ -65,10 +66,7 @@ const (
 )
 
 func newOrdered(a *Applier, parts <-chan *binlog.Part, results <-chan result) *ordered {
-	o := &ordered{opts: &a.opts, lanes: a.lanes, parts: parts, results: results, width: len(a.lanes), stall: time.NewTimer(time.Hour)}
-	o.log = func(t *turn, err error) {
-		a.log.Info("a transaction is applied again", "gtid", t.gtid.String(), "error", err)
-	}
+	o := &ordered{opts: &a.opts, lanes: a.lanes, parts: parts, results: results, log: a.log, width: len(a.lanes), stall: time.NewTimer(time.Hour)}
 	o.stall.Stop()
 	return o
 }
@@ -270,12 +268,13 @@ func (o *ordered) failed(t *turn, err error) error {
 	case t.clean && v != verdictAgain:
 		return &StopError{GTID: t.gtid, Divergence: v == verdictDiverge, Err: err}
 	case t.clean:
-		o.log(t, err)
+		o.log.Info("a transaction is applied again", "gtid", t.gtid.String(), "error", err)
 	}
 	return o.rollBack(t)
 }
 
 func (o *ordered) rollBack(t *turn) error {
+	o.log.Debug("a transaction waits for its turn", "gtid", t.gtid.String(), "clean", t.clean)
 	t.state, t.solo = turnRollsBack, true
 	o.width, o.smooth = max(1, o.width/2), 0
 	return t.lane.rollback(o.opts.Flavor)
