@@ -40,8 +40,10 @@ func candidates(f gtid.Flavor) []*candidate {
 		parallel = []string{"--replica-parallel-workers=4", "--replica-preserve-commit-order=ON"}
 	}
 	return []*candidate{
-		{name: nativeSerial, args: serial}, {name: nativeParallel, args: parallel},
-		{name: engineSerial, connections: 1}, {name: engineParallel, connections: 4},
+		{name: nativeSerial, args: serial},
+		{name: nativeParallel, args: parallel},
+		{name: engineSerial, connections: 1},
+		{name: engineParallel, connections: 4},
 	}
 }
 
@@ -80,7 +82,7 @@ func (c *candidate) follow(ctx context.Context, w *world) (stop func() error, er
 		default:
 		}
 		cancel()
-		<-done
+		_ = <-done // it ends because of us
 		return nil
 	}, nil
 }
