@@ -333,6 +333,7 @@ func (f *follower) apply(ctx context.Context, p *pair, epoch uint64) error {
 	}
 	a := apply.New(apply.Options{
 		Follower: f.cfg.reach(f.node, "bellwether applier"), Flavor: p.leader.Flavor, Connections: f.cfg.ApplyConnections, Logger: f.log,
+		Prompt:    f.acker != nil, // the leader's clients wait
 		Committed: f.committed,
 		Connected: func(ctx context.Context, _ uint32) error {
 			// Whoever superseded us marked first, and ends this connection next: so one

@@ -31,6 +31,9 @@ type Options struct {
 	// Bytes of events on the wire, and kept for another try; 0: 4 MiB. One
 	// transaction goes whatever its size.
 	WindowBytes int
+	// Prompt takes each answer as it comes, for somebody waits for each commit. Otherwise several
+	// are taken at a time while much is on the wire, which costs less.
+	Prompt bool
 	// Committed is told what the follower has committed, in order. It must not block.
 	Committed func(binlog.GTID)
 	// Connected, if not nil, is told the server's id of a new connection before
@@ -56,6 +59,7 @@ type lane struct {
 	enc     encoder
 	expect  chan int      // statements of commands on the wire; for the receiver
 	results chan<- result // its answers, in order
+	prompt  bool          // see Options
 	turn    *turn         // what it is busy with, where there are several lanes
 }
 
@@ -185,7 +189,7 @@ func fetch(ctx context.Context, src Source, parts chan<- *binlog.Part) error {
 // that it does not wake us for each statement. Every command is answered with a packet at
 // least, and the shortest has 11 bytes: they come even if each command fails.
 const (
-	batchCommands = 8
+	batchCommands = 16
 	batchBytes    = 11 * batchCommands
 )
 
@@ -194,10 +198,11 @@ func (l *lane) receive(ctx context.Context) error {
 		select {
 		case n := <-l.expect:
 			batch := 1
-			if len(l.expect) >= 2*batchCommands {
-				batch = batchBytes * 2
+			if !l.prompt && len(l.expect) >= batchCommands {
+				batch = batchBytes
 			}
-			if l.conn.R.Buffered() == 0 {
+			// A packet that came in part must not wait for more than the rest of it.
+			if batch == 1 || l.conn.R.Buffered() == 0 {
 				if err := l.conn.Batch(batch); err != nil {
 					return err
 				}
@@ -240,7 +245,7 @@ func (a *Applier) connect(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("connect to the follower: %w", err)
 		}
-		l := &lane{conn: c, enc: newEncoder(a.opts.Flavor, a.opts.Connections > 1)}
+		l := &lane{conn: c, enc: newEncoder(a.opts.Flavor, a.opts.Connections > 1), prompt: a.opts.Prompt}
 		a.lanes = append(a.lanes, l)
 		if err := a.prepare(ctx, l, i); err != nil {
 			return fmt.Errorf("prepare the follower's connection: %w", err)

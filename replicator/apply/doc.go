@@ -7,11 +7,12 @@
 // starts an Applier asks the follower where it stands (Position) and reads on
 // from there, whatever crashed before: nothing is applied twice or left out.
 //
-// One connection carries many transactions at a time. Each is one command of
-// several statements, of which the server runs none after one that failed; and
-// its first statement fails unless the transaction before it committed, by a
-// user variable that is set behind each commit. So a failure stops all that is
-// on the wire behind it, and no hole can come into the follower's position.
+// One connection carries many transactions at a time. Each is one command of one
+// or several statements, of which the server runs none after one that failed; and
+// its first statement fails unless the transaction before it committed, by what
+// MariaDB says of that (@@last_gtid) or by a user variable that is set behind each
+// commit. So a failure stops all that is on the wire behind it, and no hole can
+// come into the follower's position.
 // DDL goes alone: all before it has committed, and nothing follows it until it is done.
 //
 // Deadlocks and lock waits roll back and run again, in order. What the follower
@@ -20,6 +21,9 @@
 // skipped. Any other error, as a lost connection, says nothing about the
 // follower's rows: apply again from its Position.
 //
-// Run starts two goroutines, one that reads transactions and one that reads
-// answers; both end with it.
+// With several connections (Options.Connections) transactions execute beside each
+// other and commit in the leader's order: see ordered.
+//
+// Run starts three goroutines, and one for each connection that reads its answers;
+// all end with it.
 package apply
