@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -82,7 +83,9 @@ func (c *candidate) follow(ctx context.Context, w *world) (stop func() error, er
 		default:
 		}
 		cancel()
-		_ = <-done // it ends because of us
+		if err := <-done; err == nil {
+			return errors.New("it ended without a reason")
+		}
 		return nil
 	}, nil
 }
