@@ -10,6 +10,7 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/internal/topology"
+	"github.com/bellwetherdb/bellwether/internal/visible"
 )
 
 // peek is a follower's position, asked for alone.
@@ -35,7 +36,7 @@ type peeker struct {
 	timeout   time.Duration
 	following func() (Following, bool) // the engine's knowledge, in place of the server's; nil in native mode
 	standby   func() bool
-	visible   visibility
+	visible   visible.Position
 }
 
 func newPeeker(cfg *Config, n *NodeConfig, log *slog.Logger) (*peeker, error) {
@@ -69,7 +70,7 @@ func (p *peeker) ask(ctx context.Context, flavor gtid.Flavor) (gtid.Set, error) 
 		if !p.standby() {
 			return gtid.Set{}, errOnlyProbes
 		}
-		return p.visible.ask(ctx, p.db)
+		return p.visible.Ask(ctx, p.db)
 	}
 	q := "SELECT @@global.gtid_slave_pos"
 	if flavor == gtid.MySQL {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
+	"github.com/bellwetherdb/bellwether/internal/visible"
 )
 
 // prober asks one node. It is used by one goroutine.
@@ -21,7 +22,7 @@ type prober struct {
 
 	engine  bool        // the engine replicates: what the node applied is in its binlog
 	standby func() bool // the engine that replicates to the node is another Bellwether's
-	visible visibility
+	visible visible.Position
 
 	version string // as of the last answer; empty: ask
 }
@@ -51,7 +52,7 @@ func (p *prober) probe(ctx context.Context) Observation {
 	o := Observation{Node: p.node, Sent: time.Now()}
 	err := p.ask(ctx, &o)
 	if err == nil && o.Flavor == gtid.MariaDB && p.standby() {
-		o.Visible, err = p.visible.ask(ctx, p.db)
+		o.Visible, err = p.visible.Ask(ctx, p.db)
 	}
 	if err == nil {
 		return o

@@ -7,39 +7,8 @@ import (
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/sandbox"
+	"github.com/bellwetherdb/bellwether/internal/visible"
 )
-
-// TestVisibility: a position is visible when the last commit has reached the end that the
-// binlog had after the position was read, in this look or a later one.
-func TestVisibility(t *testing.T) {
-	at := func(text string) gtid.Set {
-		s, err := gtid.Parse(gtid.MariaDB, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	var v visibility
-	for i, look := range []struct {
-		file   string
-		end    uint64
-		before string
-		commit place
-		want   string
-	}{
-		{"b.000001", 500, "0-1-5", place{file: "b.000001", offset: 400}, ""},
-		{"b.000001", 700, "0-1-7", place{file: "b.000001", offset: 450}, ""},
-		{"b.000001", 900, "0-1-9", place{file: "b.000001", offset: 600}, "0-1-5"}, // the first one is reached
-		{"b.000001", 950, "0-1-10", place{file: "b.000001", offset: 899}, "0-1-5"},
-		{"b.000002", 300, "0-1-11", place{file: "b.000002", offset: 300}, "0-1-11"}, // at rest, in the next file
-		{"b.000002", 400, "0-1-12", place{file: "b.000002", offset: 350}, "0-1-11"},
-		{"b.1000000", 100, "0-1-14", place{file: "b.999999", offset: 800}, "0-1-12"},
-	} {
-		if got := v.see(place{look.file, look.end, at(look.before)}, look.commit); got.String() != look.want {
-			t.Errorf("look %d: %q, want %q", i, got, look.want)
-		}
-	}
-}
 
 // TestVisibleOnServer: what a MariaDB server calls visible is, while many commit, and the
 // binlog's own position is not always.
@@ -62,8 +31,8 @@ func TestVisibleOnServer(t *testing.T) {
 			}
 			return n
 		}
-		var v visibility
-		first, err := v.ask(r.ctx, db)
+		var v visible.Position
+		first, err := v.Ask(r.ctx, db)
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -87,7 +56,7 @@ func TestVisibleOnServer(t *testing.T) {
 		}
 		ahead := 0
 		for range 400 {
-			set, err := v.ask(r.ctx, db)
+			set, err := v.Ask(r.ctx, db)
 			if err != nil {
 				r.Fatal(err)
 			}
@@ -109,7 +78,7 @@ func TestVisibleOnServer(t *testing.T) {
 		close(stop)
 		wg.Wait()
 		r.exec(r.Leader, "FLUSH BINARY LOGS", "INSERT INTO shop.seen VALUES ()")
-		last, err := v.ask(r.ctx, db)
+		last, err := v.Ask(r.ctx, db)
 		if err != nil || pos(last) <= number {
 			r.Errorf("at rest, in a new binlog: %s, %v", last, err)
 		}

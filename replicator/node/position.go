@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/visible"
 )
 
 // Written is what a server has in its binlog: on a leader, everything that it
@@ -52,11 +54,12 @@ func (s *Server) position(ctx context.Context, q Querier, query string) (gtid.Se
 	return gtid.Parse(s.Flavor, text)
 }
 
-// WaitApplied waits until a follower has applied pos. It polls, as the servers'
-// own waits know only their own replication. The error wraps the context's.
+// WaitApplied waits until whoever reads on a follower sees all of pos. It polls, as the
+// servers' own waits know only their own replication. The error wraps the context's.
 func (s *Server) WaitApplied(ctx context.Context, pos gtid.Set) error {
+	var seen visible.Position
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		at, err := s.Applied(ctx, s.DB)
+		at, err := s.visible(ctx, &seen)
 		if err != nil {
 			return err
 		}
@@ -69,6 +72,18 @@ func (s *Server) WaitApplied(ctx context.Context, pos gtid.Set) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// visible is what readers certainly see; on MariaDB Applied is ahead of it while a commit is
+// under way.
+func (s *Server) visible(ctx context.Context, seen *visible.Position) (gtid.Set, error) {
+	if s.IsMariaDB() {
+		set, err := seen.Ask(ctx, s.DB)
+		if !errors.Is(err, visible.ErrNoBinlog) {
+			return set, err
+		}
+	}
+	return s.Applied(ctx, s.DB)
 }
 
 // ResetPosition makes an (otherwise stopped) server stand exactly at pos: its

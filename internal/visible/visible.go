@@ -1,4 +1,4 @@
-package lagmonitor
+package visible
 
 import (
 	"context"
@@ -10,13 +10,6 @@ import (
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 )
-
-// What another Bellwether applies to a MariaDB follower moves the binlog's position only,
-// and that is ahead of what can be read: a group of transactions is written to the binlog,
-// and then each commits. Where the last commit stands in the binlog the server tells as
-// Binlog_snapshot_file and Binlog_snapshot_position, under the lock under which commits
-// become visible. So a position that was read before the end of the binlog was asked for is
-// visible once the last commit has reached that end.
 
 // place is a place in a server's binlog, and the position by GTID that was read before it.
 type place struct {
@@ -37,41 +30,43 @@ func (p *place) reaches(q *place) bool {
 	}
 }
 
-// visibility is what is known of one follower. It is used by one goroutine.
-type visibility struct {
+// Position is up to where readers of one server certainly see. The zero value is ready. It is
+// used by one goroutine.
+type Position struct {
 	waits *place // not yet reached when it was seen
 	known gtid.Set
 }
 
 // see takes in a look: the end of the binlog, and where the last commit stands. It returns
 // what readers certainly see, which grows only.
-func (v *visibility) see(end, commit place) gtid.Set {
-	if v.waits != nil && commit.reaches(v.waits) {
-		v.known, v.waits = v.known.Union(v.waits.before), nil
+func (p *Position) see(end, commit place) gtid.Set {
+	if p.waits != nil && commit.reaches(p.waits) {
+		p.known, p.waits = p.known.Union(p.waits.before), nil
 	}
 	if commit.reaches(&end) {
-		v.known, v.waits = v.known.Union(end.before), nil
-	} else if v.waits == nil {
-		v.waits = &end
+		p.known, p.waits = p.known.Union(end.before), nil
+	} else if p.waits == nil {
+		p.waits = &end
 	}
-	return v.known
+	return p.known
 }
 
-const visibleQuery = "SELECT @@global.gtid_binlog_pos, @@global.gtid_slave_pos; SHOW MASTER STATUS; " +
+const query = "SELECT @@global.gtid_binlog_pos, @@global.gtid_slave_pos; SHOW MASTER STATUS; " +
 	"SHOW STATUS WHERE Variable_name IN ('Binlog_snapshot_file', 'Binlog_snapshot_position')"
 
-// ask asks the follower. The account needs BINLOG MONITOR.
-func (v *visibility) ask(ctx context.Context, db *sql.DB) (gtid.Set, error) {
+// Ask asks the server, which must be the same each time. What it returns grows only; it is empty
+// before the first look that tells something. The account needs BINLOG MONITOR.
+func (p *Position) Ask(ctx context.Context, db *sql.DB) (gtid.Set, error) {
 	end, commit, err := look(ctx, db)
 	if err != nil {
-		*v = visibility{} // it may be another server, or have lost something
+		*p = Position{} // it may be another server, or have lost something
 		return gtid.Set{}, fmt.Errorf("ask for what can be read there: %w", err)
 	}
-	return v.see(end, commit), nil
+	return p.see(end, commit), nil
 }
 
 func look(ctx context.Context, db *sql.DB) (end, commit place, err error) {
-	rows, err := db.QueryContext(ctx, visibleQuery)
+	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return end, commit, err
 	}
@@ -88,6 +83,9 @@ func look(ctx context.Context, db *sql.DB) (end, commit place, err error) {
 		return end, commit, err
 	}
 	if !next() {
+		if rows.Err() == nil {
+			return end, commit, ErrNoBinlog
+		}
 		return end, commit, errors.Join(errNotWhole, rows.Err())
 	}
 	var ignored1, ignored2 sql.NullString
@@ -110,6 +108,9 @@ func look(ctx context.Context, db *sql.DB) (end, commit place, err error) {
 	}
 	return end, commit, rows.Err()
 }
+
+// ErrNoBinlog is of a server that writes no binlog.
+var ErrNoBinlog = errors.New("the server writes no binlog")
 
 var errNotWhole = errors.New("the server's answer is not whole")
 
