@@ -108,7 +108,14 @@ type Replication struct {
 	OnInsufficient    string        `yaml:"on_insufficient"`    // engine: wait | degrade, when too few are in sync
 	InSyncLag         time.Duration `yaml:"in_sync_lag"`        // engine: a follower that is further behind is not in sync
 	ApplyConnections  int           `yaml:"apply_connections"`  // engine: transactions that a follower executes at a time
+	RelayLog          RelayLog      `yaml:"relay_log"`          // engine: what followers read from
 	Copy              Copy          `yaml:"copy"`               // engine: of the leader to a new follower
+}
+
+// RelayLog is what was read of the leader's binlog, for all followers.
+type RelayLog struct {
+	MaxSize   ByteSize `yaml:"max_size"`  // 0: there is none, each follower reads from the leader by itself
+	Directory string   `yaml:"directory"` // for it alone
 }
 
 // AcksAll is AckCount of acks: all.

@@ -28,7 +28,10 @@ func Defaults() *Config {
 			ProxyProtocol:  "off",
 			ConnectTimeout: 2 * time.Second,
 		},
-		Replication: Replication{Mode: "native", SwitchoverTimeout: 10 * time.Second, Acks: "none", OnInsufficient: "wait", InSyncLag: 10 * time.Second, ApplyConnections: 1, Copy: Copy{Workers: 4}},
+		Replication: Replication{
+			Mode: "native", SwitchoverTimeout: 10 * time.Second, Acks: "none", OnInsufficient: "wait", InSyncLag: 10 * time.Second, ApplyConnections: 1,
+			RelayLog: RelayLog{MaxSize: 1 << 30, Directory: "bellwether-data/relay"}, Copy: Copy{Workers: 4},
+		},
 		Failover: Failover{
 			Mode: "off", HeartbeatTimeout: 3 * time.Second, ProbeInterval: 100 * time.Millisecond,
 			MinInterval: time.Minute, MaxPerHour: 3, Returned: "copy", Directory: "bellwether-data",

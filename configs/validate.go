@@ -115,6 +115,11 @@ func (k *checker) replication(r *Replication, c *Cluster) {
 	if n := r.ApplyConnections; n < 1 || n > 16 {
 		k.add("replication.apply_connections", "is %d: give 1 to 16", n)
 	}
+	if s := r.RelayLog.MaxSize; s != 0 && s < 16<<20 {
+		k.add("replication.relay_log.max_size", "is less than 16MiB: give more, or 0 for none")
+	} else if s > 0 && r.RelayLog.Directory == "" {
+		k.add("replication.relay_log.directory", "is required, unless max_size is 0")
+	}
 	if n := r.Copy.Workers; n < 1 || n > 64 {
 		k.add("replication.copy.workers", "is %d: give 1 to 64", n)
 	}

@@ -5,7 +5,8 @@
 // For each follower an [Engine] runs one loop: it makes the follower its own
 // (own.go), looks at what it is (survey.go) and decides what to do ([decide],
 // which is pure): copy the leader to it (replicator/initial), read the leader's
-// binlog from the follower's own position (replicator/stream) and apply it
+// binlog from the follower's own position (replicator/stream, or the relay log of
+// feed.go and replicator/relay where it holds that) and apply it
 // (replicator/apply), or stop, with a reason, because to go on could only be
 // wrong. A lost connection, a restart of anything, the end of this process: the
 // loop begins anew from what the follower itself says of its position. A follower
@@ -23,6 +24,6 @@
 // Followers are protected: read_only, the event scheduler off, and a transaction
 // on one that the leader does not have stops it.
 //
-// Goroutines: one per follower, and while it applies those of replicator/apply
+// Goroutines: one that reads for all, one per follower, and while it applies those of replicator/apply
 // and one that watches; all end with Run.
 package replicator

@@ -39,6 +39,8 @@ type Config struct {
 	// ApplyConnections is how many transactions a follower executes at a time; 0: 1.
 	ApplyConnections int
 
+	Relay RelayConfig
+
 	CopyWorkers           int   // connections of an initial copy on each side; 0: 4
 	CopyMaxBytesPerSecond int64 // 0: no limit
 
@@ -128,6 +130,7 @@ type Engine struct {
 	followers map[string]*follower
 	last      map[string]Status // of followers whose loop was ended, and that had applied something
 	acker     *acker            // nil where the leader does not wait
+	feed      *feed             // nil where there is no relay log
 }
 
 // acker is what acknowledges, and what it was made of.
@@ -224,6 +227,7 @@ func (e *Engine) Repair(node string) error {
 // Run replicates until ctx ends, and returns nil then.
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.stopAcker(Config{})
+	defer e.stopFeed(Config{})
 	defer e.stop(nil)
 	for {
 		cfg, told := e.present()
@@ -245,6 +249,7 @@ func (e *Engine) start(ctx context.Context, cfg Config) {
 		n, ok := cfg.node(f.node.Name)
 		return ok && n == f.node && cfg.Leader == f.leader.Name && same(&cfg, &f.cfg) && f.show().State != StateStopped
 	})
+	e.stopFeed(cfg)
 	e.stopAcker(cfg)
 	leader, ok := cfg.node(cfg.Leader)
 	if !ok {
@@ -256,12 +261,13 @@ func (e *Engine) start(ctx context.Context, cfg Config) {
 	if e.acker != nil {
 		e.acker.Count(cfg.members)
 	}
+	e.startFeed(ctx, &cfg, leader)
 	for _, n := range cfg.Nodes {
 		if n == leader || e.followers[n.Name] != nil {
 			continue
 		}
 		ctx, cancel := context.WithCancel(ctx)
-		f := newFollower(cfg, e.acker, leader, n, e.log.With("node", n.Name), e.met, cancel)
+		f := newFollower(cfg, e.acker, e.feed, leader, n, e.log.With("node", n.Name), e.met, cancel)
 		f.status.Applied = e.last[n.Name].Applied // which it has still
 		delete(e.last, n.Name)
 		e.followers[n.Name] = f
@@ -325,7 +331,7 @@ func same(a, b *Config) bool {
 	if a.Acks != b.Acks || a.Acks.Acks != 0 && !slices.Equal(a.others(), b.others()) {
 		return false
 	}
-	return x == y && leader == other && a.epoch == b.epoch && a.watch == b.watch && a.Heartbeat == b.Heartbeat &&
+	return x == y && leader == other && a.epoch == b.epoch && a.watch == b.watch && a.Heartbeat == b.Heartbeat && a.Relay == b.Relay &&
 		a.ApplyConnections == b.ApplyConnections && a.CopyWorkers == b.CopyWorkers && a.CopyMaxBytesPerSecond == b.CopyMaxBytesPerSecond
 }
 

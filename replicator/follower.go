@@ -28,6 +28,7 @@ import (
 type follower struct {
 	cfg    Config
 	acker  *acker // nil where the leader does not wait
+	feed   *feed  // nil where there is no relay log
 	leader NodeConfig
 	node   NodeConfig
 	log    *slog.Logger
@@ -42,14 +43,14 @@ type follower struct {
 
 	mu      sync.Mutex // guards all below
 	status  Status
-	foreign bool         // of StateStopped: for transactions of its own
-	dump    *stream.Dump // the latest
-	repair  bool         // it is to be made equal to the leader, whatever it has
+	foreign bool    // of StateStopped: for transactions of its own
+	source  *source // while it follows
+	repair  bool    // it is to be made equal to the leader, whatever it has
 }
 
-func newFollower(cfg Config, a *acker, leader, n NodeConfig, log *slog.Logger, met *metrics, cancel context.CancelFunc) *follower {
+func newFollower(cfg Config, a *acker, feed *feed, leader, n NodeConfig, log *slog.Logger, met *metrics, cancel context.CancelFunc) *follower {
 	return &follower{
-		cfg: cfg, acker: a, leader: leader, node: n, log: log, met: met, cancel: cancel,
+		cfg: cfg, acker: a, feed: feed, leader: leader, node: n, log: log, met: met, cancel: cancel,
 		done: make(chan struct{}), again: make(chan struct{}, 1),
 		status: Status{Node: n.Name, Leader: leader.Name, State: StateWaiting, Why: "not asked yet"},
 	}
@@ -354,12 +355,12 @@ func (f *follower) apply(ctx context.Context, p *pair, epoch uint64) error {
 		stopped := f.status.State == StateStopped
 		f.mu.Unlock()
 		o := stream.Options{Leader: f.cfg.reach(f.leader, "bellwether stream"), Flavor: p.leader.Flavor, ServerID: uint32(id), Heartbeat: f.cfg.Heartbeat}
-		dump, err := stream.Open(ctx, o, pos)
+		s, err := openSource(ctx, f.feed, pos, func(pos gtid.Set) (*stream.Dump, error) { return stream.Open(ctx, o, pos) }, f.log)
 		if err != nil {
 			return nil, err
 		}
 		f.mu.Lock()
-		f.dump = dump
+		f.source = s
 		f.mu.Unlock()
 		if !stopped {
 			f.become(StateStreaming, "")
@@ -367,14 +368,14 @@ func (f *follower) apply(ctx context.Context, p *pair, epoch uint64) error {
 		if f.acker != nil {
 			f.acker.Join(f.node.Name, pos)
 		}
-		return stream.NewSource(dump, 0), nil
+		return s, nil
 	})
 	f.mu.Lock()
-	dump := f.dump
-	f.dump = nil
+	s := f.source
+	f.source = nil
 	f.mu.Unlock()
-	if dump != nil {
-		dump.Close()
+	if s != nil {
+		s.close()
 	}
 	return err
 }

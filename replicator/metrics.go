@@ -8,6 +8,7 @@ type metrics struct {
 	stops        *prometheus.CounterVec
 	copies       *prometheus.CounterVec
 	copied       *prometheus.GaugeVec
+	relayBytes   prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -26,11 +27,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Namespace: "bellwether", Name: "replication_copied_ratio",
 			Help: "How much of the leader has been copied to the follower, 0 to 1.",
 		}, []string{"node"}),
+		relayBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "bellwether", Name: "relay_log_bytes",
+			Help: "How large the relay log is, from which followers read; 0: each reads from the leader by itself.",
+		}),
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.state, m.transactions, m.stops, m.copies, m.copied} {
+	for _, c := range []prometheus.Collector{m.state, m.transactions, m.stops, m.copies, m.copied, m.relayBytes} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

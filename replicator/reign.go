@@ -69,8 +69,8 @@ func (e *Engine) Link(node string) (Link, bool) {
 		Leader: f.leader.Name, Receiving: f.status.State == StateStreaming, Copying: f.status.State == StateCopying,
 		Foreign: f.status.State == StateStopped && f.foreign, Why: f.status.Why,
 	}
-	if f.dump != nil {
-		l.Heard = f.dump.Heard()
+	if f.source != nil {
+		l.Heard = f.source.heard()
 	}
 	return l, true
 }
@@ -104,7 +104,7 @@ func (e *Engine) Pull(ctx context.Context, node, from string, until gtid.Set, ep
 	cfg.Leader, cfg.epoch, cfg.watch = from, epoch, false
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	f := newFollower(cfg, nil, source, to, e.log.With("node", node, "from", from), e.met, cancel)
+	f := newFollower(cfg, nil, nil, source, to, e.log.With("node", node, "from", from), e.met, cancel)
 	f.pull = true
 	over := make(chan error, 1)
 	go func() { over <- f.once(ctx) }()

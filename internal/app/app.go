@@ -76,7 +76,7 @@ func New(cfg *configs.Config, log *slog.Logger, opts Options) (*App, error) {
 		registry: prometheus.NewRegistry(), learned: router.NewLearned(learnedSize), started: time.Now(),
 	}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	b, err := build(cfg, a.learned, &a.own)
+	b, err := a.build(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (a *App) apply(next *configs.Config) error {
 	if a.loop != nil && a.engine != nil && !sameAcks(a.cfg, next) {
 		return errors.New("replication.acks: with failover on, others need a restart")
 	}
-	b, err := build(next, a.learned, &a.own)
+	b, err := a.build(next)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,14 @@ type built struct {
 	engine  replicator.Config // in engine mode
 }
 
+func (a *App) build(c *configs.Config) (*built, error) {
+	b, err := build(c, a.learned, &a.own)
+	if err == nil && b.engine.Relay.Dir != "" {
+		b.engine.Relay.Dir = a.beside(b.engine.Relay.Dir)
+	}
+	return b, err
+}
+
 // build translates a configuration. What it cannot find wrong, Validate has.
 func build(c *configs.Config, learned *router.Learned, own *ownCertificate) (*built, error) {
 	password, err := c.Cluster.Password.Resolve()

@@ -26,6 +26,9 @@ func engineConfig(c *configs.Config, nodeTLS mysqlconn.TLS) (replicator.Config, 
 		},
 		ApplyConnections: c.Replication.ApplyConnections, CopyWorkers: c.Replication.Copy.Workers, CopyMaxBytesPerSecond: int64(c.Replication.Copy.MaxRate),
 	}
+	if r := c.Replication.RelayLog; r.MaxSize > 0 {
+		out.Relay = replicator.RelayConfig{Dir: r.Directory, MaxSize: int64(r.MaxSize)}
+	}
 	acks, _ := c.Replication.AckCount(len(c.Cluster.Nodes)) // it was validated
 	if acks == configs.AcksAll {
 		acks = quorum.All

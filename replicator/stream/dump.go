@@ -136,6 +136,9 @@ func (d *Dump) Close() {
 	_ = d.conn.Net.Close()
 }
 
+// Buffered is how many bytes have come that Next has not returned yet; 0: it would wait, or may.
+func (d *Dump) Buffered() int { return d.conn.R.Buffered() }
+
 // Format is the format description of the events that follow.
 func (d *Dump) Format() *binlog.FormatDescription { return d.format }
 
@@ -145,6 +148,8 @@ func (d *Dump) File() string { return d.file }
 // Received is an event as it came.
 type Received struct {
 	binlog.Event
+	// Whole is all of it, its checksum included.
+	Whole []byte
 	// WantsAck says that the leader waits for an Ack of the position behind it.
 	WantsAck bool
 }
@@ -173,7 +178,7 @@ func (d *Dump) Next() (Received, error) {
 	if err != nil {
 		return Received{}, fmt.Errorf("read the leader's binlog file %s: %w", d.file, err)
 	}
-	return Received{ev, wants}, nil
+	return Received{ev, raw, wants}, nil
 }
 
 func (d *Dump) parse(raw []byte) (binlog.Event, error) {

@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/bellwetherdb/bellwether/integration/cluster"
+)
+
+// dumps is how many read the leader's binlog now.
+func dumps(t *testing.T, c *cluster.Cluster) string {
+	t.Helper()
+	return c.Leader().Text(t, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'")
+}
+
+// The leader is read once for all followers. One that was away goes on from the relay log, also
+// when the leader has purged meanwhile what it lacks, and when the proxy was killed; it is not
+// copied again.
+func TestRelayLog(t *testing.T) {
+	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
+		o.Followers = 2
+		c, p := start(t, o)
+		waitServing(t, c, p)
+		committed, end := writers(t, p)
+		more(t, committed, 20)
+		cluster.Eventually(t, "one reads the leader's binlog", func() bool { return dumps(t, c) == "1" })
+
+		away := c.Followers()[1]
+		cluster.Must(t, away.Kill())
+		more(t, committed, 30)
+		purgeAll(t, c)
+		more(t, committed, 10)
+		end()
+		p.Kill()
+		p.Restart()
+		committed, end = writers(t, p)
+		more(t, committed, 10)
+		cluster.Must(t, away.Start())
+		waitServing(t, c, p)
+		more(t, committed, 20)
+		cluster.Eventually(t, "one reads the leader's binlog again", func() bool { return dumps(t, c) == "1" })
+		end()
+		converge(t, c)
+		if _, m := p.Get("/metrics"); strings.Contains(m, fmt.Sprintf("bellwether_replication_copies_total{node=%q}", away.Name())) {
+			t.Errorf("%s was copied again", away.Name())
+		}
+
+		// What a leader that was started anew has may be less than what was read of it before.
+		cluster.Must(t, c.Leader().Stop(), c.Leader().Start())
+		cluster.Eventually(t, "the relay log has begun anew", func() bool {
+			return strings.Count(p.Log(), "the relay log begins") >= 1 && dumps(t, c) == "1"
+		})
+		waitServing(t, c, p)
+		converge(t, c)
+	})
+}
+
+// purgeAll takes away all of the leader's binlog but the last file.
+func purgeAll(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	c.Exec(t, "FLUSH BINARY LOGS", "FLUSH BINARY LOGS")
+	var last string
+	rows, err := c.Leader().DB().QueryContext(t.Context(), "SHOW BINARY LOGS")
+	cluster.Must(t, err)
+	defer func() { _ = rows.Close() }()
+	cols, err := rows.Columns()
+	cluster.Must(t, err)
+	for rows.Next() {
+		dest := make([]any, len(cols))
+		dest[0] = &last
+		for i := range dest[1:] {
+			dest[i+1] = new(any)
+		}
+		cluster.Must(t, rows.Scan(dest...))
+	}
+	cluster.Must(t, rows.Err())
+	c.Exec(t, "PURGE BINARY LOGS TO '"+last+"'")
+}
