@@ -80,8 +80,11 @@ func TestCloneVerifyRepair(t *testing.T) {
 		}
 		nodetest.Exec(t, ctx, f, writable, "SET SESSION sql_log_bin=0", "DELETE FROM moving.byint WHERE id=900001", "SET GLOBAL read_only=1")
 		nodetest.Exec(t, ctx, l, "CREATE USER reader@'%' IDENTIFIED BY 'reads'", "GRANT SELECT ON *.* TO reader@'%'")
+		if l.IsMariaDB() {
+			nodetest.Exec(t, ctx, l, "GRANT BINLOG MONITOR ON *.* TO reader@'%'")
+		}
 		nodetest.CatchUp(t, ctx, l, f)
-		reader := *a // needs no right but this one, as the documentation says
+		reader := *a // needs no rights but these, as the documentation says
 		reader.User, reader.Password = "reader", "reads"
 		expect(t, ctx, &reader, follower.Name()+": moving.byint: missing id=\"900001\"")
 		if res, err = Clone(ctx, a, CloneOptions{Node: follower.Name(), Workers: 2, Repair: true, Follow: true}); err != nil {
