@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/bellwetherdb/bellwether/internal/binlog"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -44,6 +45,7 @@ type encoder struct {
 	seq    uint64         // of the last transaction
 	passed string         // is true in the session when that has committed
 	split  bool           // COMMIT is a command of its own
+	made   *creation      // the table that the present transaction creates from a query; nil: none
 
 	// autocommit is what the session was told last. A command that fails is sent again, with all
 	// behind it, before anything else is.
@@ -119,15 +121,7 @@ func (e *encoder) begin(c *command, p *binlog.Part, autocommit bool) {
 		e.autocommit = now
 		c.more(fmt.Sprintf(",autocommit=%d", now))
 	}
-	f := p.Txn.GTID.Flavor
-	if raw := p.Format.StripChecksum().Raw; !bytes.Equal(raw, e.format) {
-		if f == gtid.MySQL {
-			c.add("SET gtid_next='AUTOMATIC'") // else 1837, behind the last commit
-		}
-		c.add("BINLOG '", base64.StdEncoding.EncodeToString(raw), "'")
-		c.add(unguarded)
-		e.format = raw
-	}
+	e.describe(c, p)
 	e.name(c, p.Txn.GTID)
 }
 
@@ -161,11 +155,25 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 		if raw := e.merge(p); raw != nil {
 			return e.small(p, raw), nil
 		}
+		e.made = nil
+		made, when, err := creates(p)
+		if err != nil {
+			return nil, err
+		}
 		text := p.Last && p.End == binlog.EndStatement
-		if e.begin(cur(), p, text); text {
+		switch {
+		case made != nil:
+			if out, err = e.create(p, made, when); err != nil {
+				return nil, err
+			}
+		case text:
+			e.begin(cur(), p, true)
 			return e.statement(out[0], p)
+		default:
+			e.begin(cur(), p, false)
 		}
 	}
+	staging := e.made != nil && e.made.def != nil
 	var rows []binlog.Event
 	size := 0
 	flush := func() error {
@@ -195,6 +203,12 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 				}
 				out = append(out, command{})
 			}
+			if staging && ev.Type == binlog.TypeTableMap {
+				var err error
+				if ev, err = staged(ev); err != nil {
+					return nil, err
+				}
+			}
 			rows = append(rows, ev)
 			size += len(ev.Raw)
 		case ev.Type == binlog.TypeRowsQuery, ev.Type == binlog.TypeAnnotateRows, ev.Type == binlog.TypeXid:
@@ -202,7 +216,7 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 			if err := flush(); err != nil {
 				return nil, err
 			}
-			if err := e.inner(cur(), ev); err != nil {
+			if err := e.inner(cur(), ev); err != nil { // a definition has been seen to
 				return nil, err
 			}
 		case ev.Flags&binlog.FlagIgnorable != 0:
@@ -214,7 +228,13 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 		return nil, err
 	}
 	pieces := len(out)
-	if p.Last {
+	switch {
+	case p.Last && staging:
+		if p.End != binlog.EndXid && p.End != binlog.EndCommit {
+			return nil, errCreation
+		}
+		out = append(out, e.created(p)...)
+	case p.Last:
 		if e.split && cur().statements > 0 {
 			out = append(out, command{})
 		}
@@ -222,6 +242,7 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 			return nil, err
 		}
 	}
+	out = slices.DeleteFunc(out, func(c command) bool { return c.statements == 0 })
 	if pieces > 1 {
 		for i := range out {
 			out[i].alone = true
@@ -237,6 +258,10 @@ func (e *encoder) end(c *command, p *binlog.Part) error {
 			return errNoRollback
 		}
 		c.add("COMMIT")
+		if e.made != nil {
+			c.add("SET ", e.made.restore)
+			e.made = nil
+		}
 		e.committed(c, p.Txn.GTID.Flavor)
 		return nil
 	case binlog.EndRollback:
@@ -301,6 +326,8 @@ func (e *encoder) inner(c *command, ev binlog.Event) error {
 	}
 	switch {
 	case q.Is("BEGIN"), q.Is("COMMIT"), q.Is("ROLLBACK"):
+		return nil
+	case e.made != nil && bytes.Equal(q.Text, e.made.query.Text):
 		return nil
 	case hasWords(q.Text, "XA"):
 		return errXA

@@ -122,6 +122,11 @@ func (o *ordered) alone(p *binlog.Part) bool {
 		return true
 	}
 	for _, ev := range p.Events {
+		if ev.Type == binlog.TypeQuery {
+			if q, _, err := creates(p); err != nil || q != nil {
+				return true
+			}
+		}
 		if ev.Type != binlog.TypeTableMap {
 			continue
 		}

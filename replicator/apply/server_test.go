@@ -227,13 +227,13 @@ func (p *pair) equal(t *testing.T) {
 		t.Fatalf("the follower has tables %s, the leader %s", f, names)
 	}
 	for name := range strings.SplitSeq(strings.TrimPrefix(names, "1"), ",") {
-		if l, f := definition(t, p.leader.DB(), name), definition(t, p.follower.DB(), name); l != f {
+		if l, f := tableOf(t, p.leader.DB(), name), tableOf(t, p.follower.DB(), name); l != f {
 			t.Errorf("%s on the leader: %s\non the follower: %s", name, l, f)
 		}
 	}
 }
 
-func definition(t *testing.T, db *sql.DB, table string) string {
+func tableOf(t *testing.T, db *sql.DB, table string) string {
 	t.Helper()
 	var name, create, sum sql.NullString
 	if err := db.QueryRowContext(t.Context(), "SHOW CREATE TABLE "+table).Scan(&name, &create); err != nil {
