@@ -41,8 +41,10 @@ func TestVerifyNamesTheRowsThatDiffer(t *testing.T) {
 			if len(res.Differences) > 0 || res.Rows < nodetest.LoadRows || res.Ranges < 10 {
 				t.Errorf("equal servers: %+v", res)
 			}
+			// By keys: a scan would lock rows that the follower's workers wait for, while they wait
+			// for each other's turn to commit, and no server sees such a circle.
 			nodetest.Exec(t, ctx, f, "SET SESSION sql_log_bin=0", "USE moving", "UPDATE byint SET v=-1 WHERE id=100001", "DELETE FROM byint WHERE id=100002",
-				"INSERT INTO byint VALUES (100009, 0, NULL)", "UPDATE bytext SET pad='Still' WHERE b=100001",
+				"INSERT INTO byint VALUES (100009, 0, NULL)", "UPDATE bytext SET pad='Still' WHERE u=100001",
 				"DELETE FROM nokey WHERE a=1 LIMIT 1", "DROP TABLE onlyhere", "CREATE TABLE onlythere (a INT)")
 			if res, err = Run(ctx, opts); err != nil {
 				t.Fatal(err)
