@@ -9,6 +9,8 @@ var programs = []string{
 	"USE everything", "SET SESSION sql_mode=''", "SET NAMES utf8mb4",
 	"CREATE TABLE parent (id INT PRIMARY KEY, name VARCHAR(20) UNIQUE)",
 	"CREATE TABLE child (id BIGINT UNSIGNED PRIMARY KEY, parent INT, FOREIGN KEY (parent) REFERENCES parent (id) ON DELETE CASCADE)",
+	"CREATE TABLE `schön_ж` (`schlüssel_ж` VARCHAR(20), `d` DATE, v INT, PRIMARY KEY (`schlüssel_ж`, d))",
+	"INSERT INTO `schön_ж` VALUES ('ä',  '2020-01-01', 1), ('ж', '2021-12-31', 2), ('', '1999-09-09', 3)",
 	"CREATE TABLE nokey (a INT, b VARCHAR(5))",
 	"CREATE TABLE wide (a VARCHAR(10) COLLATE latin1_swedish_ci, b INT, c DATETIME, v INT AS (b+1) VIRTUAL, s INT AS (b*2) STORED, PRIMARY KEY (a,b))",
 	"CREATE TABLE empty_one (id INT AUTO_INCREMENT PRIMARY KEY) AUTO_INCREMENT=77",

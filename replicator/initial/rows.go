@@ -29,7 +29,7 @@ type job struct {
 // rowSession is how rows are written: bytes as they are, in UTC.
 func rowSession() []string {
 	return []string{
-		"SET NAMES latin1", "SET character_set_results=NULL", "SET SESSION time_zone='+00:00'",
+		"SET NAMES binary", "SET character_set_results=NULL", "SET SESSION time_zone='+00:00'",
 		"SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'",
 	}
 }

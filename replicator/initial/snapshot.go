@@ -31,7 +31,7 @@ func (s *snapshot) close() {
 // session is how rows are read: as bytes, in UTC, however long it takes.
 func (p *Plan) readerSession(s *node.Server) []string {
 	out := []string{
-		"SET NAMES latin1", "SET character_set_results=NULL", "SET SESSION time_zone='+00:00'",
+		"SET NAMES binary", "SET character_set_results=NULL", "SET SESSION time_zone='+00:00'",
 		"SET SESSION sql_mode='ALLOW_INVALID_DATES,NO_UNSIGNED_SUBTRACTION'", "SET SESSION sql_quote_show_create=1",
 		"SET SESSION net_write_timeout=86400", "SET SESSION wait_timeout=86400",
 		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",

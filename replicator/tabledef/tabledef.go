@@ -200,7 +200,8 @@ func (c *Column) readExpr() string {
 
 // AppendLiteral appends the value, as readExpr gave it, as an SQL literal that
 // stores the very same value in the column. nil is NULL. The session's client
-// character set must be of single bytes, and backslashes must escape.
+// character set must be binary, for names in statements are UTF-8 and values any bytes,
+// and backslashes must escape.
 func (c *Column) AppendLiteral(dst, value []byte) []byte {
 	switch {
 	case value == nil:
@@ -211,6 +212,8 @@ func (c *Column) AppendLiteral(dst, value []byte) []byte {
 		dst = append(dst, "_utf8mb4"...)
 	case c.Charset != "", c.unbounded(), c.Type == "binary":
 		dst = append(dst, "_binary"...)
+	default: // dates and the like, in ASCII; as bytes they would be what MariaDB's INET6 and UUID are stored as
+		dst = append(dst, "_latin1"...)
 	}
 	return appendQuoted(dst, value)
 }
@@ -246,7 +249,7 @@ func (c *Column) keyLiteral(value string) string {
 	case c.Type == "binary" || c.Type == "varbinary":
 		return fmt.Sprintf("x'%x'", value)
 	default:
-		return string(appendQuoted(nil, []byte(value)))
+		return string(appendQuoted([]byte("_latin1"), []byte(value)))
 	}
 }
 

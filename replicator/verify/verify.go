@@ -137,7 +137,7 @@ func session(ctx context.Context, s *node.Server) (*sql.Conn, error) {
 		return nil, fmt.Errorf("connect to %s: %w", s.Name, err)
 	}
 	statements := []string{
-		"SET NAMES latin1", "SET character_set_results=NULL", "SET SESSION time_zone='+00:00'", "SET SESSION sql_mode='ALLOW_INVALID_DATES'",
+		"SET NAMES binary", "SET character_set_results=NULL", "SET SESSION time_zone='+00:00'", "SET SESSION sql_mode='ALLOW_INVALID_DATES'",
 		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
 	}
 	if err := node.Exec(ctx, c, statements...); err != nil {
