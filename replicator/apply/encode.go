@@ -254,7 +254,7 @@ func (e *encoder) part(p *binlog.Part) ([]command, error) {
 func (e *encoder) end(c *command, p *binlog.Part) error {
 	switch p.End {
 	case binlog.EndXid, binlog.EndCommit:
-		if p.Txn.GTID.Flavor == gtid.MariaDB && p.Txn.Flags&binlog.FlagTransactional == 0 {
+		if p.Txn.GTID.Flavor == gtid.MariaDB && p.Txn.Flags&binlog.FlagTransactional == 0 && !onlySequences(p) {
 			return errNoRollback
 		}
 		c.add("COMMIT")
@@ -272,6 +272,22 @@ func (e *encoder) end(c *command, p *binlog.Part) error {
 		return errIncident
 	}
 	return fmt.Errorf("%w: it ends with %s", errUnknownKind, p.End)
+}
+
+// onlySequences reports whether a transaction does nothing but set MariaDB's sequences. That does
+// not roll back, and need not: done twice it is the same.
+func onlySequences(p *binlog.Part) bool {
+	found := false
+	for _, ev := range p.Events {
+		if ev.Type != binlog.TypeTableMap {
+			continue
+		}
+		if m, err := binlog.ParseTableMap(ev, gtid.MariaDB); err != nil || !isSequence(m) {
+			return false
+		}
+		found = true
+	}
+	return found && p.First
 }
 
 // rows is the text of a BINLOG statement. The server forgets tables at its end,
