@@ -119,8 +119,7 @@ func (f *feed) loop(ctx context.Context) {
 		}
 		// What the leader does not have any more, or never had, it cannot go on from.
 		anew = errors.Is(err, stream.ErrPurged)
-		var ours *relayError
-		if errors.As(err, &ours) {
+		if ours, ok := errors.AsType[*relayError](err); ok {
 			pause = relayPause
 			if err.Error() != told {
 				f.log.Warn("the relay log cannot be used; each follower reads from the leader by itself", "error", ours.error)

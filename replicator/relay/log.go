@@ -124,17 +124,17 @@ func (l *Log) recover() error {
 // they are of one binlog.
 func (l *Log) adopt(names []string, at *found) error {
 	l.origin, l.end, l.last, l.format = at.header.Origin, at.end, at.end, at.format
-	for i := len(names) - 1; i >= 0; i-- {
+	for i, name := range slices.Backward(names) {
 		one, err := *at, error(nil)
 		if i < len(names)-1 {
-			one, err = scan(names[i], l.opts.Flavor, false)
+			one, err = scan(name, l.opts.Flavor, false)
 		}
 		var number uint64
-		if _, bad := fmt.Sscanf(filepath.Base(names[i]), "%d"+suffix, &number); bad != nil && err == nil {
+		if _, bad := fmt.Sscanf(filepath.Base(name), "%d"+suffix, &number); bad != nil && err == nil {
 			err = bad
 		}
 		if err == nil && one.header.Origin == l.origin && (len(l.segments) == 0 || number == l.segments[0].number-1) {
-			l.segments = slices.Insert(l.segments, 0, &segment{number: number, path: names[i], before: one.before, size: one.size})
+			l.segments = slices.Insert(l.segments, 0, &segment{number: number, path: name, before: one.before, size: one.size})
 			continue
 		}
 		for _, name := range names[:i+1] {
