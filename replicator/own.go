@@ -49,6 +49,19 @@ func own(ctx context.Context, cfg mysqlconn.Config, epoch uint64) (*hold, error)
 	return h, nil
 }
 
+// Seize makes a follower nobody's until release is called: no engine replicates to it, and all that
+// the account was doing there has ended. It fails where an engine owns it.
+func Seize(ctx context.Context, account mysqlconn.Config) (release func(), err error) {
+	h, err := own(ctx, account, 0)
+	if held, ok := errors.AsType[*heldError](err); ok {
+		return nil, fmt.Errorf("%w; stop it first", held)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return h.release, nil
+}
+
 func (h *hold) release() {
 	if h.conn != nil {
 		_ = h.conn.Close()

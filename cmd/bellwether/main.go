@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		},
 	}
 	root.AddCommand(serveCommand(), checkCommand(), demoCommand(), statusCommand(), switchoverCommand(),
-		failoverCommand(), incidentsCommand(), rescueCommand(), verifyCommand(), cloneCommand(), repairCommand(), versionCommand())
+		failoverCommand(), incidentsCommand(), rescueCommand(), verifyCommand(), cloneCommand(), handoverCommand(), repairCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -85,6 +85,45 @@ func writeVerified(w io.Writer, r *verify.Result, took time.Duration) bool {
 	return len(r.Differences) == 0
 }
 
+// asVariable holds the password for --as.
+const asVariable = "BELLWETHER_AS_PASSWORD"
+
+func handoverCommand() *cobra.Command {
+	var config, leader, to string
+	var o maintenance.HandoverOptions
+	cmd := &cobra.Command{
+		Use:   "handover --config FILE --to native|engine [FOLLOWER...]",
+		Short: "Let the servers replicate by themselves, or Bellwether, from where they stand",
+		Long: `Hand followers over between Bellwether's own replication and the servers', each at the exact
+position where it stands. No proxy may replicate meanwhile: stop it first. The configuration is the one with
+replication.mode engine, whose replication.user does the work. Afterwards start the proxy
+with the mode that was handed over to.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if to != "native" && to != "engine" {
+				return fmt.Errorf("--to is %q: give native or engine", to)
+			}
+			cfg, err := configs.Load(config)
+			if err != nil {
+				return err
+			}
+			o.Native, o.Followers, o.Password = to == "native", args, os.Getenv(asVariable)
+			done, err := maintenance.Handover(cmd.Context(), &maintenance.Access{Config: cfg, Leader: leader}, o)
+			for _, d := range done {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s from %s\n", d.Follower, to, d.Position)
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&config, "config", "c", "", "configuration file (YAML)")
+	f.StringVar(&leader, "leader", "", "the node that leads (default: the one that is not read-only)")
+	f.StringVar(&to, "to", "", "native or engine")
+	f.StringVar(&o.As, "as", "", "account by which the servers follow the leader; its password is taken from "+asVariable+" (default: replication.user)")
+	_ = cmd.MarkFlagRequired("config")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}
+
 func cloneCommand() *cobra.Command {
 	var a access
 	o := maintenance.CloneOptions{}

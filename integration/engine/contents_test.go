@@ -2,12 +2,15 @@ package engine
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/bellwetherdb/bellwether/configs"
 	"github.com/bellwetherdb/bellwether/integration/cluster"
+	"github.com/bellwetherdb/bellwether/internal/maintenance"
 	"github.com/bellwetherdb/bellwether/internal/sandbox"
-	"github.com/bellwetherdb/bellwether/replicator/handover"
 	"github.com/bellwetherdb/bellwether/replicator/node"
 )
 
@@ -61,32 +64,60 @@ func serverOf(t *testing.T, c *cluster.Cluster) string {
 	return c.Leader().Text(t, "SELECT @@server_uuid") + ":"
 }
 
-// A follower that replicates by itself is taken over where it stands, and its own
-// replication removed; handing it over is the way back.
-func TestTakesOverFromTheServer(t *testing.T) {
+// Followers are handed over to their own replication and back, at the exact position, also while
+// rows are written; not while a proxy replicates. One that replicates by itself is also taken
+// over by a proxy that is started.
+func TestHandover(t *testing.T) {
 	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
-		o.Followers = 1
-		c, p := start(t, o)
+		o.Followers = 2
+		c, p := start(t, o, "replication: {acks: 1}")
 		waitServing(t, c, p)
 		readsOwn(t, p, 5)
+		path := filepath.Join(t.TempDir(), "bellwether.yaml")
+		cluster.Must(t, os.WriteFile(path, []byte(p.ReadConfig()), 0o600))
+		cfg, err := configs.Load(path)
+		cluster.Must(t, err)
+		native := maintenance.HandoverOptions{Native: true, As: sandbox.ReplicationAccount.User, Password: sandbox.ReplicationAccount.Password}
+		handOver := func(o maintenance.HandoverOptions) ([]maintenance.HandedOver, error) {
+			return maintenance.Handover(t.Context(), &maintenance.Access{Config: cfg}, o)
+		}
+		if _, err := handOver(native); err == nil || !strings.Contains(err.Error(), "stop it first") {
+			t.Fatalf("under a proxy that replicates: %v", err)
+		}
 		cluster.Must(t, p.Stop())
-		leader, err := node.Of(t.Context(), "db1", c.Leader().DB())
+		for range 2 {
+			done, err := handOver(native)
+			if err != nil || len(done) != 2 {
+				t.Fatalf("to native: %v, %v", done, err)
+			}
+			c.Exec(t, "INSERT INTO shop.moves (a,b) VALUES (11,11)") // nobody has to acknowledge it
+			converge(t, c)
+			for _, n := range c.Followers() {
+				f, err := node.Of(t.Context(), n.Name(), n.DB())
+				cluster.Must(t, err)
+				if status, err := f.ReplicaStatus(t.Context()); err != nil || len(status) == 0 {
+					t.Errorf("%s does not replicate by itself: %v", n.Name(), err)
+				}
+			}
+			if done, err = handOver(maintenance.HandoverOptions{}); err != nil || len(done) != 2 {
+				t.Fatalf("to the engine: %v, %v", done, err)
+			}
+		}
+		_, err = handOver(native)
 		cluster.Must(t, err)
-		follower, err := node.Of(t.Context(), "db2", c.Followers()[0].DB())
-		cluster.Must(t, err)
-		c.Exec(t, "INSERT INTO shop.moves (a,b) VALUES (11,11)")
-		_, err = handover.ToNative(t.Context(), leader, follower, node.Source{
-			Address: c.Leader().DirectAddr(), User: sandbox.ReplicationAccount.User, Password: sandbox.ReplicationAccount.Password,
-		})
-		cluster.Must(t, err)
-		converge(t, c)
 		p.Restart()
-		p.WaitReady()
-		waitNode(t, p, "db2", "is the engine's", func(n topologyNode) bool { return n.Eligible && n.Replication == "streaming" })
+		for _, n := range c.Followers() {
+			waitNode(t, p, n.Name(), "is the engine's", func(n topologyNode) bool { return n.Eligible && n.Replication == "streaming" })
+			f, err := node.Of(t.Context(), n.Name(), n.DB())
+			cluster.Must(t, err)
+			if status, err := f.ReplicaStatus(t.Context()); err != nil || len(status) > 0 {
+				t.Errorf("%s still replicates by itself: %v, %v", n.Name(), status, err)
+			}
+		}
 		readsOwn(t, p, 5)
 		converge(t, c)
-		if status, err := follower.ReplicaStatus(t.Context()); err != nil || len(status) > 0 {
-			t.Errorf("it still replicates by itself: %v, %v", status, err)
+		if _, m := p.Get("/metrics"); strings.Contains(m, "bellwether_replication_copies_total{") {
+			t.Error("a follower was copied")
 		}
 	})
 }

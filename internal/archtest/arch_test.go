@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/admin":      {"internal/topology", "internal/gtid"},
 	"internal/maintenance": {
 		"configs", "internal/mysqlconn", "internal/gtid",
-		"replicator/node", "replicator/initial", "replicator/verify",
+		"replicator", "replicator/ack", "replicator/handover", "replicator/initial", "replicator/node", "replicator/verify",
 	},
 	"internal/sandbox": {"internal/gtid", "internal/mysqlconn"},
 }

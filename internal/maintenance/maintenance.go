@@ -23,8 +23,8 @@ type Access struct {
 	Leader string
 }
 
-// open connects to one node with a pool of that many connections.
-func (a *Access) open(ctx context.Context, n *configs.Node, conns int) (*node.Server, error) {
+// reach says how to connect to a node.
+func (a *Access) reach(n *configs.Node) (mysqlconn.Config, error) {
 	c := a.Config
 	cfg := mysqlconn.Config{
 		Address: n.Address, User: a.User, Password: a.Password, ConnectTimeout: c.Cluster.ConnectTimeout,
@@ -34,9 +34,18 @@ func (a *Access) open(ctx context.Context, n *configs.Node, conns int) (*node.Se
 	if a.User == "" {
 		password, err := c.Cluster.Password.Resolve()
 		if err != nil {
-			return nil, fmt.Errorf("cluster.password: %w", err)
+			return cfg, fmt.Errorf("cluster.password: %w", err)
 		}
 		cfg.User, cfg.Password = c.Cluster.User, password
+	}
+	return cfg, nil
+}
+
+// open connects to one node with a pool of that many connections.
+func (a *Access) open(ctx context.Context, n *configs.Node, conns int) (*node.Server, error) {
+	cfg, err := a.reach(n)
+	if err != nil {
+		return nil, err
 	}
 	s, err := node.Open(ctx, n.Name, cfg, conns)
 	if err != nil {

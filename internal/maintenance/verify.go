@@ -26,32 +26,18 @@ func Verify(ctx context.Context, a *Access, o VerifyOptions) (*verify.Result, er
 		return nil, err
 	}
 	defer func() { _ = l.Close() }()
-	names := o.Followers
-	if len(names) == 0 {
-		for i := range a.Config.Cluster.Nodes {
-			if n := a.Config.Cluster.Nodes[i].Name; n != leader.Name {
-				names = append(names, n)
-			}
-		}
+	followers, err := a.followers(leader, o.Followers)
+	if err != nil {
+		return nil, err
 	}
 	v := verify.Options{Leader: l, ChunkRows: o.ChunkRows, Pause: o.Pause, Progress: verifyProgress(o.Progress)}
-	for _, name := range names {
-		if name == leader.Name {
-			return nil, fmt.Errorf("%s is the leader: it is what followers are compared with", name)
-		}
-		n, err := a.node(name)
-		if err != nil {
-			return nil, err
-		}
+	for _, n := range followers {
 		f, err := a.open(ctx, n, 4)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { _ = f.Close() }()
 		v.Followers = append(v.Followers, f)
-	}
-	if len(v.Followers) == 0 {
-		return nil, fmt.Errorf("%s is the only node: there is nothing to compare it with", leader.Name)
 	}
 	return verify.Run(ctx, v)
 }
