@@ -109,6 +109,7 @@ type Replication struct {
 	InSyncLag         time.Duration `yaml:"in_sync_lag"`        // engine: a follower that is further behind is not in sync
 	ApplyConnections  int           `yaml:"apply_connections"`  // engine: transactions that a follower executes at a time
 	RelayLog          RelayLog      `yaml:"relay_log"`          // engine: what followers read from
+	Verify            Verify        `yaml:"verify"`             // engine: comparing followers with the leader
 	Copy              Copy          `yaml:"copy"`               // engine: of the leader to a new follower
 }
 
@@ -116,6 +117,12 @@ type Replication struct {
 type RelayLog struct {
 	MaxSize   ByteSize `yaml:"max_size"`  // 0: there is none, each follower reads from the leader by itself
 	Directory string   `yaml:"directory"` // for it alone
+}
+
+// Verify is how often followers are compared with the leader.
+type Verify struct {
+	Interval time.Duration `yaml:"interval"` // from the end of one comparison to the next; 0: never
+	Pause    time.Duration `yaml:"pause"`    // after each range of rows
 }
 
 // AcksAll is AckCount of acks: all.

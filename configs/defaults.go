@@ -30,7 +30,7 @@ func Defaults() *Config {
 		},
 		Replication: Replication{
 			Mode: "native", SwitchoverTimeout: 10 * time.Second, Acks: "none", OnInsufficient: "wait", InSyncLag: 10 * time.Second, ApplyConnections: 1,
-			RelayLog: RelayLog{MaxSize: 1 << 30, Directory: "bellwether-data/relay"}, Copy: Copy{Workers: 4},
+			RelayLog: RelayLog{MaxSize: 1 << 30, Directory: "bellwether-data/relay"}, Verify: Verify{Pause: 100 * time.Millisecond}, Copy: Copy{Workers: 4},
 		},
 		Failover: Failover{
 			Mode: "off", HeartbeatTimeout: 3 * time.Second, ProbeInterval: 100 * time.Millisecond,

@@ -120,6 +120,8 @@ func (k *checker) replication(r *Replication, c *Cluster) {
 	} else if s > 0 && r.RelayLog.Directory == "" {
 		k.add("replication.relay_log.directory", "is required, unless max_size is 0")
 	}
+	k.duration("replication.verify.interval", r.Verify.Interval, 0, 365*24*time.Hour)
+	k.duration("replication.verify.pause", r.Verify.Pause, 0, time.Minute)
 	if n := r.Copy.Workers; n < 1 || n > 64 {
 		k.add("replication.copy.workers", "is %d: give 1 to 64", n)
 	}

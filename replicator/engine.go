@@ -39,7 +39,8 @@ type Config struct {
 	// ApplyConnections is how many transactions a follower executes at a time; 0: 1.
 	ApplyConnections int
 
-	Relay RelayConfig
+	Relay  RelayConfig
+	Verify VerifyConfig
 
 	CopyWorkers           int   // connections of an initial copy on each side; 0: 4
 	CopyMaxBytesPerSecond int64 // 0: no limit
@@ -131,14 +132,13 @@ type Engine struct {
 	last      map[string]Status // of followers whose loop was ended, and that had applied something
 	acker     *acker            // nil where the leader does not wait
 	feed      *feed             // nil where there is no relay log
+	verifier  *verifier         // nil where nothing is compared
 }
 
 // acker is what acknowledges, and what it was made of.
 type acker struct {
 	*ack.Acker
-	cfg    Config
-	cancel context.CancelFunc
-	done   chan struct{}
+	task
 }
 
 // New returns an Engine that does nothing before Run. log and reg may be nil.
@@ -226,8 +226,7 @@ func (e *Engine) Repair(node string) error {
 
 // Run replicates until ctx ends, and returns nil then.
 func (e *Engine) Run(ctx context.Context) error {
-	defer e.stopAcker(Config{})
-	defer e.stopFeed(Config{})
+	defer e.stopTasks(Config{})
 	defer e.stop(nil)
 	for {
 		cfg, told := e.present()
@@ -249,8 +248,7 @@ func (e *Engine) start(ctx context.Context, cfg Config) {
 		n, ok := cfg.node(f.node.Name)
 		return ok && n == f.node && cfg.Leader == f.leader.Name && same(&cfg, &f.cfg) && f.show().State != StateStopped
 	})
-	e.stopFeed(cfg)
-	e.stopAcker(cfg)
+	e.stopTasks(cfg)
 	leader, ok := cfg.node(cfg.Leader)
 	if !ok {
 		return
@@ -262,6 +260,7 @@ func (e *Engine) start(ctx context.Context, cfg Config) {
 		e.acker.Count(cfg.members)
 	}
 	e.startFeed(ctx, &cfg, leader)
+	e.startVerifier(ctx, &cfg, leader)
 	for _, n := range cfg.Nodes {
 		if n == leader || e.followers[n.Name] != nil {
 			continue
@@ -283,32 +282,12 @@ func (e *Engine) startAcker(ctx context.Context, cfg *Config, leader NodeConfig)
 	if e.acker != nil || cfg.Acks.Acks == 0 || cfg.watch {
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	a := &acker{cfg: *cfg, cancel: cancel, done: make(chan struct{}), Acker: ack.New(ack.Options{
+	ctx, t := newTask(ctx, cfg)
+	a := &acker{task: t, Acker: ack.New(ack.Options{
 		Leader: cfg.reach(leader, ""), Name: leader.Name, Followers: cfg.others(), Policy: cfg.Acks, Logger: e.log, Metrics: e.ack,
 	})}
 	e.acker = a
-	go func() {
-		defer close(a.done)
-		_ = a.Run(ctx) // ends with ctx only
-	}()
-}
-
-// stopAcker ends an acknowledger that cfg has no use for.
-func (e *Engine) stopAcker(cfg Config) {
-	e.mu.Lock()
-	a := e.acker
-	if a != nil && same(&cfg, &a.cfg) {
-		a = nil
-	}
-	if a != nil {
-		e.acker = nil
-	}
-	e.mu.Unlock()
-	if a != nil {
-		a.cancel()
-		<-a.done
-	}
+	a.start(ctx, func(ctx context.Context) { _ = a.Run(ctx) }) // ends with ctx only
 }
 
 // others are the names of all nodes but the leader.
@@ -331,7 +310,7 @@ func same(a, b *Config) bool {
 	if a.Acks != b.Acks || a.Acks.Acks != 0 && !slices.Equal(a.others(), b.others()) {
 		return false
 	}
-	return x == y && leader == other && a.epoch == b.epoch && a.watch == b.watch && a.Heartbeat == b.Heartbeat && a.Relay == b.Relay &&
+	return x == y && leader == other && a.epoch == b.epoch && a.watch == b.watch && a.Heartbeat == b.Heartbeat && a.Relay == b.Relay && a.Verify == b.Verify &&
 		a.ApplyConnections == b.ApplyConnections && a.CopyWorkers == b.CopyWorkers && a.CopyMaxBytesPerSecond == b.CopyMaxBytesPerSecond
 }
 

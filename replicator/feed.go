@@ -26,13 +26,11 @@ type RelayConfig struct {
 // feed reads the leader once for all followers: it keeps the relay log that they read from.
 // It is a cache: where it cannot be had, a follower reads from the leader by itself.
 type feed struct {
-	cfg    Config
+	task
 	leader NodeConfig
 	id     uint32 // as a replica
 	log    *slog.Logger
 	met    *metrics
-	cancel context.CancelFunc
-	done   chan struct{}
 
 	needed  atomic.Bool   // there are followers enough that it pays
 	wanted  chan struct{} // closed when a follower asked
@@ -45,9 +43,9 @@ type feed struct {
 	dump  *stream.Dump // the latest
 }
 
-func newFeed(cfg Config, leader NodeConfig, log *slog.Logger, met *metrics, cancel context.CancelFunc) *feed {
+func newFeed(t task, leader NodeConfig, log *slog.Logger, met *metrics) *feed {
 	f := &feed{
-		cfg: cfg, leader: leader, log: log, met: met, cancel: cancel, done: make(chan struct{}),
+		task: t, leader: leader, log: log, met: met,
 		id:     1<<31 | rand.Uint32(), // servers' own ids are small, as a rule
 		wanted: make(chan struct{}), settled: make(chan struct{}),
 	}
@@ -254,32 +252,11 @@ func (f *feed) read(dump *stream.Dump, log *relay.Log) error {
 // startFeed reads for all where the configuration says so and nothing does.
 func (e *Engine) startFeed(ctx context.Context, cfg *Config, leader NodeConfig) {
 	if e.feed == nil && cfg.Relay.Dir != "" && !cfg.watch {
-		ctx, cancel := context.WithCancel(ctx)
-		f := newFeed(*cfg, leader, e.log, e.met, cancel)
-		e.feed = f
-		go func() {
-			defer close(f.done)
-			f.loop(ctx)
-		}()
+		ctx, t := newTask(ctx, cfg)
+		e.feed = newFeed(t, leader, e.log, e.met)
+		e.feed.start(ctx, e.feed.loop)
 	}
 	if e.feed != nil {
 		e.feed.needed.Store(len(cfg.Nodes) > 2) // one follower reads the leader once, too
-	}
-}
-
-// stopFeed ends a feed that cfg has no use for.
-func (e *Engine) stopFeed(cfg Config) {
-	e.mu.Lock()
-	f := e.feed
-	if f != nil && same(&cfg, &f.cfg) {
-		f = nil
-	}
-	if f != nil {
-		e.feed = nil
-	}
-	e.mu.Unlock()
-	if f != nil {
-		f.cancel()
-		<-f.done
 	}
 }

@@ -9,6 +9,8 @@ type metrics struct {
 	copies       *prometheus.CounterVec
 	copied       *prometheus.GaugeVec
 	relayBytes   prometheus.Gauge
+	differences  *prometheus.GaugeVec
+	verified     prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -31,11 +33,19 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Namespace: "bellwether", Name: "relay_log_bytes",
 			Help: "How large the relay log is, from which followers read; 0: each reads from the leader by itself.",
 		}),
+		differences: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "bellwether", Name: "replication_differences",
+			Help: "Rows and tables of the follower that were not as on the leader when they were compared last.",
+		}, []string{"node"}),
+		verified: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "bellwether", Name: "replication_verified_timestamp_seconds",
+			Help: "When the followers were compared with the leader last.",
+		}),
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.state, m.transactions, m.stops, m.copies, m.copied, m.relayBytes} {
+	for _, c := range []prometheus.Collector{m.state, m.transactions, m.stops, m.copies, m.copied, m.relayBytes, m.differences, m.verified} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -59,4 +69,5 @@ func (m *metrics) show(s *Status) {
 func (m *metrics) forget(node string) {
 	m.state.DeletePartialMatch(prometheus.Labels{"node": node})
 	m.copied.DeleteLabelValues(node)
+	m.differences.DeleteLabelValues(node)
 }

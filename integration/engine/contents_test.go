@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -119,5 +120,49 @@ func TestHandover(t *testing.T) {
 		if _, m := p.Get("/metrics"); strings.Contains(m, "bellwether_replication_copies_total{") {
 			t.Error("a follower was copied")
 		}
+	})
+}
+
+// Followers are compared with the leader all the time, and what differs is told row by row.
+func TestComparesAllTheTime(t *testing.T) {
+	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
+		o.Followers = 2
+		c, p := start(t, o, "replication: {verify: {interval: 500ms, pause: 0s}}")
+		waitServing(t, c, p)
+		committed, end := writers(t, p)
+		more(t, committed, 10)
+		verified := func() (v struct {
+			Configured             bool
+			EndedAt                *string `json:"ended_at"`
+			Followers, Differences []string
+			Rows                   uint64
+			Error                  string
+		}) {
+			_, body := p.Get("/v1/replication/verify")
+			cluster.Must(t, json.Unmarshal([]byte(body), &v))
+			return v
+		}
+		cluster.Eventually(t, "the followers are equal, under load", func() bool {
+			v := verified()
+			return v.EndedAt != nil && v.Error == "" && len(v.Followers) == 2 && v.Rows > 8 && len(v.Differences) == 0
+		})
+		end()
+		converge(t, c) // what is still applied would set the row right
+		bad := c.Followers()[1]
+		bad.Exec(t, "SET SESSION sql_log_bin=0; UPDATE shop.account SET v=v+1000 WHERE id=5; SET SESSION sql_log_bin=1")
+		want := bad.Name() + `: shop.account: changed id="5"`
+		cluster.Eventually(t, "the row that differs is named", func() bool {
+			v := verified()
+			return len(v.Differences) == 1 && v.Differences[0] == want
+		})
+		if _, m := p.Get("/metrics"); !strings.Contains(m, `bellwether_replication_differences{node="`+bad.Name()+`"} 1`) {
+			t.Error("the metric does not tell")
+		}
+		repair(t, p, bad.Name())
+		cluster.Eventually(t, "it is mended", func() bool {
+			v := verified()
+			return v.EndedAt != nil && v.Error == "" && len(v.Followers) == 2 && len(v.Differences) == 0
+		})
+		converge(t, c)
 	})
 }

@@ -27,6 +27,8 @@ type Config struct {
 	// Repair makes a follower equal to the leader, and returns at once; behind POST
 	// /v1/replication/repair. nil where Bellwether does not replicate.
 	Repair func(RepairRequest) error
+	// Verification is behind /v1/replication/verify; nil where Bellwether does not replicate.
+	Verification func() VerificationView
 	// Acknowledgement is part of /v1/topology; nil where Bellwether does not
 	// replicate, and its answer nil where the leader does not wait for followers.
 	Acknowledgement func() *AckView

@@ -59,6 +59,9 @@ func (s *Server) routes() http.Handler {
 	if s.cfg.Repair != nil {
 		mux.HandleFunc("POST /v1/replication/repair", s.repair)
 	}
+	if f := s.cfg.Verification; f != nil {
+		mux.HandleFunc("GET /v1/replication/verify", func(w http.ResponseWriter, _ *http.Request) { s.reply(w, http.StatusOK, f()) })
+	}
 	if s.cfg.Switchover != nil {
 		mux.HandleFunc("POST /v1/switchover", s.switchover)
 	}

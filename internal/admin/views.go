@@ -27,6 +27,21 @@ type AckView struct {
 	Unacknowledged int      `json:"unacknowledged"` // transactions
 }
 
+// VerificationView is the answer of /v1/replication/verify: the latest comparison of the followers
+// with the leader, or the one under way.
+type VerificationView struct {
+	Configured  bool       `json:"configured"` // this proxy compares (replication.verify)
+	BeganAt     *time.Time `json:"began_at"`   // null before the first one
+	EndedAt     *time.Time `json:"ended_at"`   // null while it goes on
+	Followers   []string   `json:"followers"`
+	Tables      int        `json:"tables"`
+	TablesDone  int        `json:"tables_done"`
+	Rows        uint64     `json:"rows"`        // of the leader, compared so far
+	Different   int        `json:"different"`   // rows and tables, in the latest that ended
+	Differences []string   `json:"differences"` // the first hundred of them
+	Error       string     `json:"error,omitempty"`
+}
+
 // NodeView is one node.
 type NodeView struct {
 	Name        string   `json:"name"`

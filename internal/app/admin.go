@@ -28,7 +28,7 @@ func (a *App) admin(ctx context.Context, at *Addresses) (runner, error) {
 		Log:     a.log.With("part", "admin"),
 	}
 	if a.engine != nil {
-		cfg.Acknowledgement = a.acknowledgement
+		cfg.Acknowledgement, cfg.Verification = a.acknowledgement, a.verification
 		cfg.Repair = func(r admin.RepairRequest) error { return a.engine.Repair(r.Node) }
 	}
 	if a.loop != nil {

@@ -26,6 +26,7 @@ func engineConfig(c *configs.Config, nodeTLS mysqlconn.TLS) (replicator.Config, 
 		},
 		ApplyConnections: c.Replication.ApplyConnections, CopyWorkers: c.Replication.Copy.Workers, CopyMaxBytesPerSecond: int64(c.Replication.Copy.MaxRate),
 	}
+	out.Verify = replicator.VerifyConfig{Interval: c.Replication.Verify.Interval, Pause: c.Replication.Verify.Pause}
 	if r := c.Replication.RelayLog; r.MaxSize > 0 {
 		out.Relay = replicator.RelayConfig{Dir: r.Directory, MaxSize: int64(r.MaxSize)}
 	}
@@ -97,6 +98,25 @@ func (a *App) acknowledgement() *admin.AckView {
 		return nil
 	}
 	return &admin.AckView{State: s.State.String(), Why: s.Why, InSync: s.InSync, Insufficient: s.Short, Unacknowledged: s.Waiting}
+}
+
+// verification is what the engine's comparison found, for people.
+func (a *App) verification() admin.VerificationView {
+	v, ok := a.engine.Verification()
+	out := admin.VerificationView{Configured: ok, Followers: []string{}, Differences: []string{}, Error: v.Err, Different: v.Different}
+	if v.Began.IsZero() {
+		return out
+	}
+	out.BeganAt, out.Tables, out.Rows = &v.Began, v.Progress.Tables, v.Progress.Rows
+	out.TablesDone = v.Progress.TablesDone
+	out.Followers, out.Differences = append(out.Followers, v.Followers...), append(out.Differences, v.Differences...)
+	if !v.Ended.IsZero() {
+		out.EndedAt = &v.Ended
+		if v.Err == "" {
+			out.TablesDone = out.Tables
+		}
+	}
+	return out
 }
 
 // following is what the engine does with a node, in the lag monitor's terms.

@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"internal/visible":    {"internal/gtid"},
 	"lagmonitor":          {"router", "internal/mysqlconn", "internal/topology", "internal/gtid", "internal/accounts", "internal/visible"},
 	"replicator/node":     {"internal/gtid", "internal/mysqlconn", "internal/visible"},
-	"replicator":          {"internal/binlog", "internal/gtid", "internal/mark", "internal/mysqlconn", "replicator/ack", "replicator/apply", "replicator/handover", "replicator/initial", "replicator/node", "replicator/quorum", "replicator/relay", "replicator/stream", "replicator/tabledef"},
+	"replicator":          {"internal/binlog", "internal/gtid", "internal/mark", "internal/mysqlconn", "replicator/ack", "replicator/apply", "replicator/handover", "replicator/initial", "replicator/node", "replicator/quorum", "replicator/relay", "replicator/stream", "replicator/tabledef", "replicator/verify"},
 	"replicator/link":     {"internal/gtid", "internal/mysqlconn", "internal/topology", "internal/wire"},
 	"replicator/apply":    {"internal/binlog", "internal/gtid", "internal/mysqlconn", "internal/wire", "replicator/link"},
 	"replicator/stream":   {"internal/binlog", "internal/gtid", "internal/mysqlconn", "internal/wire", "replicator/link"},
