@@ -180,6 +180,17 @@ type EtcdCoordination struct {
 	Prefix    string        `yaml:"prefix"` // of all keys
 	Name      string        `yaml:"name"`   // of this proxy among the others; empty: the host's name and listen.address
 	TTL       time.Duration `yaml:"ttl"`    // of leases: whole seconds
+	User      string        `yaml:"user"`   // empty: etcd asks for no account
+	Password  Secret        `yaml:",inline"`
+	TLS       EtcdTLS       `yaml:"tls"`
+}
+
+// EtcdTLS is encryption towards etcd.
+type EtcdTLS struct {
+	Mode string `yaml:"mode"` // off | required | verify-ca | verify-identity
+	CA   string `yaml:"ca"`   // PEM; empty for the system's
+	Cert string `yaml:"cert"` // of this proxy, where etcd asks for one
+	Key  string `yaml:"key"`
 }
 
 // Routing is where statements go.

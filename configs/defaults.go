@@ -36,7 +36,7 @@ func Defaults() *Config {
 			Mode: "off", HeartbeatTimeout: 3 * time.Second, ProbeInterval: 100 * time.Millisecond,
 			MinInterval: time.Minute, MaxPerHour: 3, Returned: "copy", Directory: "bellwether-data",
 		},
-		Coordination: Coordination{Etcd: EtcdCoordination{Prefix: "/bellwether/", TTL: 5 * time.Second}},
+		Coordination: Coordination{Etcd: EtcdCoordination{Prefix: "/bellwether/", TTL: 5 * time.Second, TLS: EtcdTLS{Mode: "off"}}},
 		Routing: Routing{
 			MaxLag:         time.Second,
 			NoFollower:     "leader",

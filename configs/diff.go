@@ -24,6 +24,8 @@ var restartOnly = []string{
 	"failover.mode", "failover.acks", "failover.heartbeat_timeout", "failover.probe_interval", "failover.min_interval",
 	"failover.max_per_hour", "failover.returned", "failover.hook", "failover.directory",
 	"coordination.local.path", "coordination.etcd.endpoints", "coordination.etcd.prefix", "coordination.etcd.name", "coordination.etcd.ttl",
+	"coordination.etcd.user", "coordination.etcd.password", "coordination.etcd.password_file", "coordination.etcd.password_env",
+	"coordination.etcd.tls.mode", "coordination.etcd.tls.ca", "coordination.etcd.tls.cert", "coordination.etcd.tls.key",
 }
 
 // Diff says what a reload from old to next would change, in the order of the

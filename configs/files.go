@@ -131,13 +131,16 @@ func (c *Config) loadFiles(files *fileReader, report func(path, text string)) {
 	secret("cluster", &c.Cluster.Password)
 	secret("replication", &c.Replication.Password)
 	secret("admin", &c.Admin.Password)
+	secret("coordination.etcd", &c.Coordination.Etcd.Password)
 	for i := range c.Users {
 		secret(fmt.Sprintf("users[%d]", i), &c.Users[i].Password)
 	}
 	c.Source.PEM = make(map[string]string)
-	l, t := &c.Listen.TLS, &c.Cluster.TLS
+	l, t, e := &c.Listen.TLS, &c.Cluster.TLS, &c.Coordination.Etcd.TLS
 	c.loadPair(files, "listen.tls", l.Cert, l.Key, report)
 	c.loadPair(files, "cluster.tls", t.Cert, t.Key, report)
+	c.loadPair(files, "coordination.etcd.tls", e.Cert, e.Key, report)
+	c.loadCA(files, "coordination.etcd.tls.ca", e.CA, report)
 	c.loadCA(files, "listen.tls.ca", l.CA, report)
 	c.loadCA(files, "cluster.tls.ca", t.CA, report)
 }

@@ -176,7 +176,8 @@ func (c *Config) resolvePaths(dir string) {
 	paths := []*string{
 		&c.Listen.Socket, &c.Listen.TLS.Cert, &c.Listen.TLS.Key, &c.Listen.TLS.CA,
 		&c.Cluster.TLS.CA, &c.Cluster.TLS.Cert, &c.Cluster.TLS.Key, &c.Cluster.Password.File,
-		&c.Replication.Password.File, &c.Admin.Password.File,
+		&c.Replication.Password.File, &c.Admin.Password.File, &c.Coordination.Etcd.Password.File,
+		&c.Coordination.Etcd.TLS.CA, &c.Coordination.Etcd.TLS.Cert, &c.Coordination.Etcd.TLS.Key,
 	}
 	for i := range c.Users {
 		paths = append(paths, &c.Users[i].Password.File)

@@ -72,7 +72,7 @@ func parseEffective(name string, effective []byte) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range []*Secret{&c.Cluster.Password, &c.Replication.Password, &c.Admin.Password} {
+	for _, s := range []*Secret{&c.Cluster.Password, &c.Replication.Password, &c.Admin.Password, &c.Coordination.Etcd.Password} {
 		s.hidden = s.Value == redacted
 	}
 	for i := range c.Users {

@@ -58,6 +58,12 @@ func (k *checker) failover(c *Config) {
 	for i, a := range e.Endpoints {
 		k.hostPort(fmt.Sprintf("coordination.etcd.endpoints[%d]", i), a, false)
 	}
+	k.secret("coordination.etcd", e.Password)
+	if (e.User == "") == e.Password.IsSet() {
+		k.add("coordination.etcd.user", "is given together with a password, or not at all")
+	}
+	k.enum("coordination.etcd.tls.mode", e.TLS.Mode, "off", "required", "verify-ca", "verify-identity")
+	k.pair("coordination.etcd.tls", e.TLS.Cert, e.TLS.Key)
 	k.duration("coordination.etcd.ttl", e.TTL, 2*time.Second, time.Hour)
 	if e.TTL%time.Second != 0 {
 		k.add("coordination.etcd.ttl", "is %s: give whole seconds", formatDuration(e.TTL))

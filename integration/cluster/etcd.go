@@ -13,8 +13,8 @@ import (
 )
 
 // StartEtcd runs a real etcd with one member, and ends it with the test. endpoint is
-// host:port.
-func StartEtcd(t testing.TB) (endpoint string, process *os.Process) {
+// host:port. With certs it speaks TLS only, and asks clients for a certificate.
+func StartEtcd(t testing.TB, certs ...*sandbox.Certs) (endpoint string, process *os.Process) {
 	t.Helper()
 	program, err := exec.LookPath("etcd")
 	if err != nil {
@@ -27,9 +27,14 @@ func StartEtcd(t testing.TB) (endpoint string, process *os.Process) {
 		ports[i] = net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
 	}
 	client, peer := "http://"+ports[0], "http://"+ports[1]
-	cmd := exec.Command(program, "--name", "m", "--data-dir", t.TempDir(), "--log-level", "error",
+	var args []string
+	for _, c := range certs {
+		client = "https://" + ports[0]
+		args = []string{"--cert-file", c.ServerCert, "--key-file", c.ServerKey, "--trusted-ca-file", c.CA, "--client-cert-auth"}
+	}
+	cmd := exec.Command(program, append(args, "--name", "m", "--data-dir", t.TempDir(), "--log-level", "error",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "m="+peer)
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "m="+peer)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start etcd (scripts/setup.sh brings it): %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/bellwetherdb/bellwether/failover/executor"
 	"github.com/bellwetherdb/bellwether/internal/admin"
 	"github.com/bellwetherdb/bellwether/internal/coord"
+	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 )
 
 // beside makes a path of the configuration one beside the file.
@@ -109,7 +111,7 @@ func (a *App) coordinator(dir string) (coord.Coordinator, string, error) {
 		a.closers = append(a.closers, l.Close)
 		return l, self, nil
 	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: c.Etcd.Endpoints, DialTimeout: c.Etcd.TTL / 2, Logger: zap.NewNop()})
+	client, err := etcdClient(&c.Etcd)
 	if err != nil {
 		return nil, "", fmt.Errorf("coordination.etcd: %w", err)
 	}
@@ -118,6 +120,28 @@ func (a *App) coordinator(dir string) (coord.Coordinator, string, error) {
 	return coord.NewEtcd(client, coord.EtcdConfig{
 		Self: self, Prefix: prefix, TTL: c.Etcd.TTL, Margin: c.Etcd.TTL / 10, Renew: c.Etcd.TTL / 5,
 	}, a.log.With("part", "coordination")), self, nil
+}
+
+// etcdClient connects to etcd: in the background, but for the login with an account.
+func etcdClient(c *configs.EtcdCoordination) (*clientv3.Client, error) {
+	password, err := c.Password.Resolve()
+	if err != nil {
+		return nil, fmt.Errorf("password: %w", err)
+	}
+	encryption, err := mysqlconn.TLS{Mode: c.TLS.Mode, CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key}.Config("")
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	endpoints := c.Endpoints
+	if encryption != nil {
+		endpoints = slices.Clone(endpoints)
+		for i := range endpoints {
+			endpoints[i] = "https://" + endpoints[i]
+		}
+	}
+	return clientv3.New(clientv3.Config{
+		Endpoints: endpoints, DialTimeout: c.TTL / 2, Logger: zap.NewNop(), TLS: encryption, Username: c.User, Password: password,
+	})
 }
 
 // heartbeat is the monitor's latest beat in the loop's terms.
