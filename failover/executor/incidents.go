@@ -72,8 +72,8 @@ func OpenIncidents(dir string) (*Incidents, error) {
 	return i, err
 }
 
-// Report takes a report of the machine. What ends an incident writes it down.
-func (i *Incidents) Report(a failover.Action, now time.Time) error {
+// Report takes a report of the machine. What ends an incident writes it down, and returns it.
+func (i *Incidents) Report(a failover.Action, now time.Time) (ended *Incident, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	n := Note{Event: a.Event, Node: a.Node, Code: a.Code, Text: a.Text, at: now}
@@ -95,11 +95,11 @@ func (i *Incidents) Report(a failover.Action, now time.Time) error {
 	if p == nil {
 		i.recent = append(i.recent, n)
 		i.recent = slices.Clone(i.recent[max(0, len(i.recent)-mostNotes/4):])
-		return nil
+		return nil, nil
 	}
 	p.add(n, p.Began)
 	if a.Event != "finished" && a.Event != "dropped" {
-		return nil
+		return nil, nil
 	}
 	i.present, i.recent = nil, nil
 	p.Ended, p.TookMS, p.Text = now.Round(0).UTC(), ms(now.Sub(p.Began)), p.Text+"; "+a.Text
@@ -108,7 +108,7 @@ func (i *Incidents) Report(a failover.Action, now time.Time) error {
 	} else {
 		p.To, p.Position = a.Node, a.Until.String()
 	}
-	return i.write(p)
+	return p, i.write(p)
 }
 
 func (p *Incident) add(n Note, began time.Time) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bellwetherdb/bellwether/failover"
@@ -36,6 +37,7 @@ type LoopConfig struct {
 	Hook      string // program that is run at events; empty for none
 	Dir       string // where incidents and rescued transactions are kept
 	Log       *slog.Logger
+	Metrics   prometheus.Registerer // may be nil
 }
 
 // Loop lets a failover.Machine drive the servers. Only its own goroutine steps the
@@ -46,6 +48,7 @@ type Loop struct {
 	hands *hands
 	diary *Incidents
 	log   *slog.Logger
+	met   *metrics
 
 	looks   chan seen
 	results chan failover.Done
@@ -109,9 +112,13 @@ func NewLoop(cfg LoopConfig) (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
+	met, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	h.rescue = (&rescuer{cfg: &cfg.Servers, dir: filepath.Join(cfg.Dir, RescueFolder), log: cfg.Log}).save
 	l := &Loop{
-		cfg: cfg, m: failover.New(cfg.Policy), hands: h, diary: diary, log: cfg.Log,
+		cfg: cfg, m: failover.New(cfg.Policy), hands: h, diary: diary, log: cfg.Log, met: met,
 		looks: make(chan seen), results: make(chan failover.Done), asks: make(chan ask),
 		left: make(chan struct{}), ended: make(chan struct{}),
 		reign: &reign{engine: cfg.Servers.Engine}, lived: map[string]time.Time{}, nodes: cluster{}, waiting: map[uint64]chan failover.Action{},
@@ -240,9 +247,11 @@ func (l *Loop) show() {
 	l.gateMu.Lock()
 	holds := l.holds
 	l.gateMu.Unlock()
-	l.view.Store(&View{
+	now := &View{
 		Held: l.cfg.Coord.Status().Held, Lease: !l.noLease, Step: l.m.Changing(), Record: l.m.Record(), Problems: l.m.Problems(), Writes: !holds,
-	})
+	}
+	l.met.show(now, l.view.Load().Problems)
+	l.view.Store(now)
 }
 
 // act starts one action.
@@ -396,8 +405,12 @@ func (l *Loop) report(a failover.Action) {
 		attrs = append(attrs, "epoch", a.Epoch)
 	}
 	l.log.Log(context.Background(), level, "failover", attrs...)
-	if err := l.diary.Report(a, time.Now()); err != nil {
+	ended, err := l.diary.Report(a, time.Now())
+	if err != nil {
 		l.log.Error("the incident cannot be written down", "err", err)
+	}
+	if ended != nil {
+		l.met.ended(ended)
 	}
 }
 

@@ -217,7 +217,7 @@ func TestIncidents(t *testing.T) {
 			{Event: "finished", Node: "db2", Text: "db2 leads"},
 		} {
 			now = now.Add(time.Second)
-			if err := i.Report(a, now); err != nil {
+			if _, err := i.Report(a, now); err != nil {
 				t.Fatal(err)
 			}
 		}

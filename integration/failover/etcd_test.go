@@ -3,6 +3,7 @@ package failover
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,11 @@ func TestEtcdWithAccountAndTLS(t *testing.T) {
 		if v := stateOf(t, f.proxy); v.Leader != next.Name() {
 			t.Errorf("%s leads, and the record says %s", next.Name(), v.Leader)
 		}
+		cluster.Eventually(t, "the metrics tell what happened", func() bool {
+			_, m := f.proxy.Get("/metrics")
+			return strings.Contains(m, `bellwether_leader_changes_total{kind="failover",outcome="finished"} 1`) && strings.Contains(m, "bellwether_failover_coordinates 1") &&
+				strings.Contains(m, "bellwether_failover_lease 1") && strings.Contains(m, "bellwether_failover_writes 1") && strings.Contains(m, "bellwether_failover_changing 0")
+		})
 	})
 }
 

@@ -51,7 +51,7 @@ func (a *App) newLoop() error {
 	cfg := executor.LoopConfig{
 		Servers: servers, Policy: policy, Flavor: flavorOf(c.Cluster.Flavor), Interval: c.Failover.ProbeInterval, Timeout: probeTimeout(c),
 		Coord: keeper, Gate: a.proxy, Store: a.store, Appoint: a.monitor.Appoint, Heartbeat: a.heartbeat,
-		Dir: dir, Log: a.log.With("part", "failover"),
+		Dir: dir, Log: a.log.With("part", "failover"), Metrics: a.registry,
 	}
 	if c.Failover.Hook != "" {
 		cfg.Hook = a.beside(c.Failover.Hook)
