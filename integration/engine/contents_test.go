@@ -10,6 +10,7 @@ import (
 
 	"github.com/bellwetherdb/bellwether/configs"
 	"github.com/bellwetherdb/bellwether/integration/cluster"
+	"github.com/bellwetherdb/bellwether/internal/admin"
 	"github.com/bellwetherdb/bellwether/internal/maintenance"
 	"github.com/bellwetherdb/bellwether/internal/sandbox"
 	"github.com/bellwetherdb/bellwether/replicator/node"
@@ -131,13 +132,7 @@ func TestComparesAllTheTime(t *testing.T) {
 		waitServing(t, c, p)
 		committed, end := writers(t, p)
 		more(t, committed, 10)
-		verified := func() (v struct {
-			Configured             bool
-			EndedAt                *string `json:"ended_at"`
-			Followers, Differences []string
-			Rows                   uint64
-			Error                  string
-		}) {
+		verified := func() (v admin.VerificationView) {
 			_, body := p.Get("/v1/replication/verify")
 			cluster.Must(t, json.Unmarshal([]byte(body), &v))
 			return v
