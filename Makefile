@@ -61,7 +61,7 @@ bench: setup-bench build
 	$(GO) run ./integration/bench
 
 # The engine beside the servers' own replication.
-bench-replication: setup setup-mysql
+bench-replication: setup-bench setup-mysql
 	$(GO) run ./integration/replbench
 
 check: lint test build

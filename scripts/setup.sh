@@ -32,7 +32,7 @@ test | bench)
 		mariadb-server-core mariadb-client-core mariadb-server
 	scripts/setup-plugins.sh
 	scripts/setup-etcd.sh
-	[ "${1:-test}" = test ] || scripts/setup-packages.sh sysbench haproxy
+	[ "${1:-test}" = test ] || scripts/setup-packages.sh sysbench haproxy mydumper
 	;;
 *)
 	echo "usage: setup.sh [demo|test|bench]" >&2

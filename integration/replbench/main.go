@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/bellwetherdb/bellwether/internal/sandbox"
 )
 
 func main() {
@@ -29,18 +32,19 @@ type options struct {
 	rounds       int
 	transactions int
 	lagSamples   int
+	copyRows     int
 	only         *regexp.Regexp
 }
 
 func readOptions(getenv func(string) string) (options, error) {
-	o := options{flavors: []string{"mariadb-10.11", "mysql-9.7"}, rounds: 7, transactions: 6000, lagSamples: 1000}
+	o := options{flavors: []string{"mariadb-10.11", "mysql-9.7"}, rounds: 7, transactions: 6000, lagSamples: 1000, copyRows: 1000000}
 	if getenv("BENCH_SHORT") != "" {
-		o.flavors, o.rounds, o.transactions, o.lagSamples = o.flavors[:1], 1, 500, 50
+		o.flavors, o.rounds, o.transactions, o.lagSamples, o.copyRows = o.flavors[:1], 1, 500, 50, 50000
 	}
 	if v := getenv("BENCH_FLAVORS"); v != "" {
 		o.flavors = strings.Split(v, ",")
 	}
-	for name, to := range map[string]*int{"BENCH_ROUNDS": &o.rounds, "BENCH_TRANSACTIONS": &o.transactions, "BENCH_LAG_SAMPLES": &o.lagSamples} {
+	for name, to := range map[string]*int{"BENCH_ROUNDS": &o.rounds, "BENCH_TRANSACTIONS": &o.transactions, "BENCH_LAG_SAMPLES": &o.lagSamples, "BENCH_COPY_ROWS": &o.copyRows} {
 		v := getenv(name)
 		if v == "" {
 			continue
@@ -70,7 +74,24 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 }
 
 func runFlavor(ctx context.Context, o *options, flavor string, out io.Writer) (err error) {
-	w, err := startWorld(ctx, flavor)
+	s, err := sandbox.Find(ctx, flavor)
+	if err != nil {
+		return err
+	}
+	if o.only.MatchString("acks") {
+		if err := runAcks(ctx, o, s, out); err != nil {
+			return fmt.Errorf("acks: %w", err)
+		}
+	}
+	if o.only.MatchString("copy") {
+		if err := runCopies(ctx, o, s, out); err != nil {
+			return fmt.Errorf("copy: %w", err)
+		}
+	}
+	if !slices.ContainsFunc(workloads, func(l workload) bool { return o.only.MatchString(l.name) }) && !o.only.MatchString("lag") {
+		return nil
+	}
+	w, err := startWorld(ctx, s, false, nil, candidates(s.Flavor)...)
 	if err != nil {
 		return err
 	}

@@ -22,11 +22,8 @@ type world struct {
 	candidates []*candidate
 }
 
-func startWorld(ctx context.Context, flavor string) (w *world, err error) {
-	s, err := sandbox.Find(ctx, flavor)
-	if err != nil {
-		return nil, err
-	}
+// startWorld starts a leader with those arguments, and a follower for each of list.
+func startWorld(ctx context.Context, s *sandbox.Server, durable bool, args []string, list ...*candidate) (w *world, err error) {
 	w = &world{server: s}
 	if w.dir, err = os.MkdirTemp("", "bw-replbench-"); err != nil {
 		return nil, err
@@ -36,7 +33,7 @@ func startWorld(ctx context.Context, flavor string) (w *world, err error) {
 			err = errors.Join(err, w.close())
 		}
 	}()
-	if w.leader, w.asLeader, err = w.start(ctx, "leader", 1, false, nil); err != nil {
+	if w.leader, w.asLeader, err = w.start(ctx, "leader", 1, durable, args); err != nil {
 		return nil, err
 	}
 	if err := sandbox.CreateAccounts(ctx, w.leader.DB(), s.Flavor); err != nil {
@@ -45,7 +42,7 @@ func startWorld(ctx context.Context, flavor string) (w *world, err error) {
 	if err := prepare(ctx, w.leader.DB()); err != nil {
 		return nil, err
 	}
-	for i, c := range candidates(s.Flavor) {
+	for i, c := range list {
 		if c.node, c.server, err = w.start(ctx, c.name, uint32(i+2), true, c.args); err != nil {
 			return nil, err
 		}
