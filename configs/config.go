@@ -103,7 +103,7 @@ type Replication struct {
 	User              string        `yaml:"user"` // native: by whom nodes follow each other; empty: no switchover. engine: by whom it replicates
 	Password          Secret        `yaml:",inline"`
 	SwitchoverTimeout time.Duration `yaml:"switchover_timeout"` // writes are held no longer than this
-	Acks              string        `yaml:"acks"`               // engine: none | a number | majority | all: followers that must commit before the client is answered
+	Acks              string        `yaml:"acks"`               // engine: none | relay | a number | majority | all: followers that must commit before the client is answered
 	MinInSync         int           `yaml:"min_in_sync"`        // engine: followers that must be in sync for anything to be acknowledged
 	OnInsufficient    string        `yaml:"on_insufficient"`    // engine: wait | degrade, when too few are in sync
 	InSyncLag         time.Duration `yaml:"in_sync_lag"`        // engine: a follower that is further behind is not in sync
@@ -125,11 +125,14 @@ type Verify struct {
 	Pause    time.Duration `yaml:"pause"`    // after each range of rows
 }
 
-// AcksAll is AckCount of acks: all.
-const AcksAll = -1
+// AckCount of the words that are no number of followers.
+const (
+	AcksAll   = -1
+	AcksRelay = -2
+)
 
 // AckCount is replication.acks as a number, for a cluster of so many nodes: of a
-// majority of them, in which the leader counts; AcksAll for all. ok is false
+// majority of them, in which the leader counts; AcksAll for all, AcksRelay for relay. ok is false
 // where it is none of the words and no number.
 func (r *Replication) AckCount(nodes int) (n int, ok bool) {
 	switch r.Acks {
@@ -139,6 +142,8 @@ func (r *Replication) AckCount(nodes int) (n int, ok bool) {
 		return nodes / 2, true
 	case "all":
 		return AcksAll, true
+	case "relay":
+		return AcksRelay, true
 	}
 	n, err := strconv.Atoi(r.Acks)
 	return n, err == nil && n >= 0

@@ -75,6 +75,9 @@ func (k *checker) failover(c *Config) {
 		k.add("failover.directory", "is required: incidents and rescued transactions are kept there")
 	}
 	engine := c.Replication.Mode == "engine"
+	if engine && c.Replication.Acks == "relay" {
+		k.add("replication.acks", "relay promises nothing of followers, and so none of them could safely lead: give another level, or failover.mode off")
+	}
 	if engine && f.Acks != 0 {
 		k.add("failover.acks", "is of replication.mode native; with engine give replication.acks")
 	}
@@ -135,6 +138,12 @@ func (k *checker) replication(r *Replication, c *Cluster) {
 		k.add("replication.copy.max_rate", "is negative")
 	}
 	k.acks(r, len(c.Nodes))
+	if r.Acks == "relay" && r.RelayLog.MaxSize == 0 {
+		k.add("replication.relay_log.max_size", "is 0: replication.acks relay needs a relay log")
+	}
+	if r.Acks == "relay" && r.MinInSync > 1 {
+		k.add("replication.min_in_sync", "is of followers: with replication.acks relay they do not count")
+	}
 	if r.Mode != "engine" {
 		return
 	}
@@ -154,7 +163,7 @@ func (k *checker) acks(r *Replication, nodes int) {
 	most := max(0, nodes-1)
 	switch {
 	case !ok:
-		k.add("replication.acks", "is %q: give none, majority, all or a number of followers", r.Acks)
+		k.add("replication.acks", "is %q: give none, relay, majority, all or a number of followers", r.Acks)
 	case n > most && nodes > 0:
 		k.add("replication.acks", "is %d, and there are %d followers", n, most)
 	case n != 0 && r.Mode != "engine":

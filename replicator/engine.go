@@ -283,8 +283,12 @@ func (e *Engine) startAcker(ctx context.Context, cfg *Config, leader NodeConfig)
 		return
 	}
 	ctx, t := newTask(ctx, cfg)
+	followers := cfg.others()
+	if cfg.Relay.Acknowledge {
+		followers = []string{relayMember}
+	}
 	a := &acker{task: t, Acker: ack.New(ack.Options{
-		Leader: cfg.reach(leader, ""), Name: leader.Name, Followers: cfg.others(), Policy: cfg.Acks, Logger: e.log, Metrics: e.ack,
+		Leader: cfg.reach(leader, ""), Name: leader.Name, Followers: followers, Policy: cfg.Acks, Logger: e.log, Metrics: e.ack,
 	})}
 	e.acker = a
 	a.start(ctx, func(ctx context.Context) { _ = a.Run(ctx) }) // ends with ctx only

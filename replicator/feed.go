@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/replicator/node"
@@ -21,7 +23,14 @@ import (
 type RelayConfig struct {
 	Dir     string // for it alone; empty: each follower reads from the leader by itself
 	MaxSize int64  // bytes, about; 0: 1 GiB
+	// Acknowledge makes a transaction acknowledged to the leader when it is durable in the relay
+	// log; Config.Acks is then that of one follower, and the real ones do not count. Only
+	// where nobody coordinates.
+	Acknowledge bool
 }
+
+// relayMember is the relay log among those that acknowledge.
+const relayMember = "relay log"
 
 // feed reads the leader once for all followers: it keeps the relay log that they read from.
 // It is a cache: where it cannot be had, a follower reads from the leader by itself.
@@ -29,8 +38,11 @@ type feed struct {
 	task
 	leader NodeConfig
 	id     uint32 // as a replica
+	acker  *acker // nil, but where the relay log acknowledges
 	log    *slog.Logger
 	met    *metrics
+
+	flushed chan struct{} // something is to be made durable
 
 	needed  atomic.Bool   // there are followers enough that it pays
 	wanted  chan struct{} // closed when a follower asked
@@ -47,7 +59,7 @@ func newFeed(t task, leader NodeConfig, log *slog.Logger, met *metrics) *feed {
 	f := &feed{
 		task: t, leader: leader, log: log, met: met,
 		id:     1<<31 | rand.Uint32(), // servers' own ids are small, as a rule
-		wanted: make(chan struct{}), settled: make(chan struct{}),
+		wanted: make(chan struct{}), settled: make(chan struct{}), flushed: make(chan struct{}, 1),
 	}
 	f.want = sync.OnceFunc(func() { close(f.wanted) })
 	f.settle = sync.OnceFunc(func() { close(f.settled) })
@@ -167,9 +179,15 @@ func (f *feed) session(ctx context.Context, anew bool) error {
 	if err != nil {
 		return &relayError{err}
 	}
-	if was, ok := log.Origin(); ok && was.Same(of) && !anew {
-		_, from = log.Span()
-	} else {
+	was, ok := log.Origin()
+	_, end := log.Span()
+	switch {
+	case ok && was.Same(of) && !anew:
+		from = end
+	case ok && f.acker != nil && !from.Contains(end):
+		// Its client was told that it is safe, and it may be nowhere else.
+		return &relayError{fmt.Errorf("the leader lacks what the relay log has acknowledged: %s; the folder %s is left as it is", end.Subtract(from), f.cfg.Relay.Dir)}
+	default:
 		anew = true
 	}
 	o := stream.Options{Leader: f.cfg.reach(f.leader, "bellwether stream"), Flavor: l.Flavor, ServerID: f.id, Heartbeat: f.cfg.Heartbeat}
@@ -191,7 +209,39 @@ func (f *feed) session(ctx context.Context, anew bool) error {
 	f.dump = dump
 	f.mu.Unlock()
 	f.settle()
-	return f.read(dump, log)
+	if f.acker == nil {
+		return f.read(dump, log)
+	}
+	return f.acknowledge(ctx, dump, log)
+}
+
+// acknowledge reads, and lets what is durable here be acknowledged.
+func (f *feed) acknowledge(ctx context.Context, dump *stream.Dump, log *relay.Log) error {
+	end, err := log.Sync()
+	if err != nil {
+		return &relayError{err}
+	}
+	f.acker.Join(relayMember, end)
+	defer f.acker.Leave(relayMember)
+	g, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, dump.Close)
+	defer stop()
+	g.Go(func() error { return f.read(dump, log) })
+	g.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-f.flushed: // several flushes are one sync
+			}
+			end, err := log.Sync()
+			if err != nil {
+				return &relayError{err}
+			}
+			f.acker.Committed(relayMember, end)
+		}
+	})
+	return g.Wait()
 }
 
 // whence is whose binlog the leader's is, and up to where it is written. In another reign it is
@@ -245,6 +295,10 @@ func (f *feed) read(dump *stream.Dump, log *relay.Log) error {
 			return &relayError{err}
 		}
 		bytes = 0
+		select {
+		case f.flushed <- struct{}{}:
+		default:
+		}
 		f.met.relayBytes.Set(float64(log.Size()))
 	}
 }
@@ -254,9 +308,13 @@ func (e *Engine) startFeed(ctx context.Context, cfg *Config, leader NodeConfig) 
 	if e.feed == nil && cfg.Relay.Dir != "" && !cfg.watch {
 		ctx, t := newTask(ctx, cfg)
 		e.feed = newFeed(t, leader, e.log, e.met)
+		if cfg.Relay.Acknowledge {
+			e.feed.acker = e.acker
+			e.feed.want()
+		}
 		e.feed.start(ctx, e.feed.loop)
 	}
 	if e.feed != nil {
-		e.feed.needed.Store(len(cfg.Nodes) > 2) // one follower reads the leader once, too
+		e.feed.needed.Store(len(cfg.Nodes) > 2 || cfg.Relay.Acknowledge) // one follower reads the leader once, too
 	}
 }

@@ -56,6 +56,9 @@ func newFollower(cfg Config, a *acker, feed *feed, leader, n NodeConfig, log *sl
 	}
 }
 
+// counts says that what it commits is acknowledged to the leader.
+func (f *follower) counts() bool { return f.acker != nil && !f.cfg.Relay.Acknowledge }
+
 func (f *follower) show() Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -334,7 +337,7 @@ func (f *follower) apply(ctx context.Context, p *pair, epoch uint64) error {
 	}
 	a := apply.New(apply.Options{
 		Follower: f.cfg.reach(f.node, "bellwether applier"), Flavor: p.leader.Flavor, Connections: f.cfg.ApplyConnections, Logger: f.log,
-		Prompt:    f.acker != nil, // the leader's clients wait
+		Prompt:    f.counts(), // the leader's clients wait
 		Committed: f.committed,
 		Connected: func(ctx context.Context, _ uint32) error {
 			// Whoever superseded us marked first, and ends this connection next: so one
@@ -346,7 +349,7 @@ func (f *follower) apply(ctx context.Context, p *pair, epoch uint64) error {
 			return err
 		},
 	})
-	if f.acker != nil {
+	if f.counts() {
 		defer f.acker.Leave(f.node.Name)
 	}
 	err = a.Run(ctx, func(ctx context.Context, pos gtid.Set) (apply.Source, error) {
@@ -365,7 +368,7 @@ func (f *follower) apply(ctx context.Context, p *pair, epoch uint64) error {
 		if !stopped {
 			f.become(StateStreaming, "")
 		}
-		if f.acker != nil {
+		if f.counts() {
 			f.acker.Join(f.node.Name, pos)
 		}
 		return s, nil
@@ -387,7 +390,7 @@ func (f *follower) committed(g binlog.GTID) {
 	applied := f.status.Applied
 	stopped := f.status.State == StateStopped
 	f.mu.Unlock()
-	if f.acker != nil {
+	if f.counts() {
 		f.acker.Committed(f.node.Name, applied)
 	}
 	f.met.transactions.WithLabelValues(f.node.Name).Inc()

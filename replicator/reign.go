@@ -71,6 +71,7 @@ func (e *Engine) Link(node string) (Link, bool) {
 	}
 	if f.source != nil {
 		l.Heard = f.source.heard()
+		l.Receiving = l.Receiving && !f.source.over()
 	}
 	return l, true
 }

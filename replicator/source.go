@@ -27,6 +27,7 @@ type source struct {
 	mu     sync.Mutex // guards all below
 	dump   *stream.Dump
 	cursor *relay.Cursor
+	ended  bool // nothing comes any more, though what came may still be applied
 }
 
 // lookPause is how often a follower that reads from the leader looks whether the relay log would do.
@@ -64,6 +65,23 @@ func (s *source) relayed(ctx context.Context) bool {
 
 // Next returns the next part.
 func (s *source) Next(ctx context.Context) (*binlog.Part, error) {
+	p, err := s.next(ctx)
+	if err != nil {
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
+	}
+	return p, err
+}
+
+// over says that nothing comes any more.
+func (s *source) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+func (s *source) next(ctx context.Context) (*binlog.Part, error) {
 	if s.direct != nil && !s.inside && s.feed != nil && time.Since(s.look) > lookPause {
 		s.relayed(ctx)
 		s.look = time.Now()

@@ -24,7 +24,10 @@ func startAcks(t *testing.T, o cluster.Options, overrides ...string) (*cluster.C
 	}
 	c, p := start(t, o, overrides...)
 	waitServing(t, c, p)
-	inSync(t, p, "db2", "db3")
+	cluster.Eventually(t, "the leader waits", func() bool {
+		a := acknowledgement(t, p)
+		return a.State == "acknowledging" && (len(a.InSync) == 2 || slices.Equal(a.InSync, []string{"relay log"}))
+	})
 	return c, p
 }
 

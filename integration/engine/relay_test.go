@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/bellwetherdb/bellwether/integration/cluster"
+	"github.com/bellwetherdb/bellwether/internal/sandbox"
 )
 
 // dumps is how many read the leader's binlog now.
@@ -53,6 +54,32 @@ func TestRelayLog(t *testing.T) {
 			return strings.Count(p.Log(), "the relay log begins") >= 1 && dumps(t, c) == "1"
 		})
 		waitServing(t, c, p)
+		converge(t, c)
+	})
+}
+
+// With acks: relay a commit waits for the relay log and for no follower. Followers that were behind
+// when the leader died get from there all that was acknowledged, without it.
+func TestAcksRelay(t *testing.T) {
+	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
+		c, p := startAcks(t, o, "replication: {acks: relay}")
+		db := p.DB(sandbox.AppAccount, "shop")
+		for _, f := range c.Followers() {
+			cluster.Must(t, f.Pause())
+		}
+		write(t, db, 60, 50)()
+		if on := semiSync(t, c, "status"); on != "ON" {
+			t.Errorf("the leader's waiting is %s", on)
+		}
+		cluster.Must(t, c.Leader().Kill())
+		for _, f := range c.Followers() {
+			cluster.Must(t, f.Continue())
+			cluster.Eventually(t, f.Name()+" has all that was acknowledged", func() bool { return count(t, f, 60) == "50" })
+		}
+		cluster.Must(t, c.Leader().Start())
+		waitServing(t, c, p)
+		inSync(t, p, "relay log")
+		write(t, db, 61, 5)()
 		converge(t, c)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/integration/measure"
@@ -21,6 +22,7 @@ type waiting struct {
 	name   string
 	engine bool
 	count  int // followers that must have a transaction
+	relay  bool
 }
 
 const (
@@ -30,13 +32,14 @@ const (
 
 func waitings(f gtid.Flavor) []waiting {
 	out := []waiting{
-		{"engine, acks none", true, 0},
-		{nativeOne, false, 1},
-		{engineOne, true, 1},
-		{"engine, acks 2", true, 2},
+		{"engine, acks none", true, 0, false},
+		{nativeOne, false, 1, false},
+		{"engine, acks relay", true, 1, true},
+		{engineOne, true, 1, false},
+		{"engine, acks 2", true, 2, false},
 	}
 	if f == gtid.MySQL { // MariaDB waits for one, always
-		out = append(out, waiting{"native semi-sync, 2", false, 2})
+		out = append(out, waiting{"native semi-sync, 2", false, 2, false})
 	}
 	return out
 }
@@ -140,7 +143,11 @@ func (q *quorumWorld) follow(ctx context.Context, v *waiting) (stop func() error
 	}
 	account := account(q.leader)
 	account.Address = ""
-	e, err := replicator.New(replicator.Config{Leader: "leader", Nodes: nodes, Account: account, Acks: quorum.Policy{Acks: v.count, MaxLag: 10 * time.Second}}, nil, nil)
+	cfg := replicator.Config{Leader: "leader", Nodes: nodes, Account: account, Acks: quorum.Policy{Acks: v.count, MaxLag: 10 * time.Second}}
+	if v.relay {
+		cfg.Relay = replicator.RelayConfig{Dir: filepath.Join(q.dir, "relay"), Acknowledge: true}
+	}
+	e, err := replicator.New(cfg, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +160,7 @@ func (q *quorumWorld) follow(ctx context.Context, v *waiting) (stop func() error
 		_, err2 := ack.Disable(context.WithoutCancel(ctx), q.asLeader, true)
 		return errors.Join(err, err2)
 	}
-	for !ready(e, nodes[1:], v.count) {
+	for !ready(e, nodes[1:], v) {
 		select {
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), stop())
@@ -163,17 +170,17 @@ func (q *quorumWorld) follow(ctx context.Context, v *waiting) (stop func() error
 	return stop, nil
 }
 
-func ready(e *replicator.Engine, followers []replicator.NodeConfig, acks int) bool {
+func ready(e *replicator.Engine, followers []replicator.NodeConfig, v *waiting) bool {
 	for _, n := range followers {
 		if s, ok := e.Status(n.Name); !ok || s.State != replicator.StateStreaming {
 			return false
 		}
 	}
-	if acks == 0 {
+	if v.count == 0 {
 		return true
 	}
 	s, ok := e.Acknowledgement()
-	return ok && s.State == ack.StateAcknowledging && len(s.InSync) == len(followers)
+	return ok && s.State == ack.StateAcknowledging && (len(s.InSync) == len(followers) || v.relay && len(s.InSync) == 1)
 }
 
 // followNative is the servers' own semi-synchronous replication, without a timeout.

@@ -28,11 +28,14 @@ func engineConfig(c *configs.Config, nodeTLS mysqlconn.TLS) (replicator.Config, 
 	}
 	out.Verify = replicator.VerifyConfig{Interval: c.Replication.Verify.Interval, Pause: c.Replication.Verify.Pause}
 	if r := c.Replication.RelayLog; r.MaxSize > 0 {
-		out.Relay = replicator.RelayConfig{Dir: r.Directory, MaxSize: int64(r.MaxSize)}
+		out.Relay.Dir, out.Relay.MaxSize = r.Directory, int64(r.MaxSize)
 	}
 	acks, _ := c.Replication.AckCount(len(c.Cluster.Nodes)) // it was validated
-	if acks == configs.AcksAll {
+	switch acks {
+	case configs.AcksAll:
 		acks = quorum.All
+	case configs.AcksRelay:
+		acks, out.Relay.Acknowledge = 1, true
 	}
 	out.Acks = quorum.Policy{
 		Acks: acks, MinInSync: c.Replication.MinInSync, Degrade: c.Replication.OnInsufficient == "degrade", MaxLag: c.Replication.InSyncLag,
@@ -55,7 +58,7 @@ func engineConfig(c *configs.Config, nodeTLS mysqlconn.TLS) (replicator.Config, 
 func promisedAcks(c *configs.Config) int {
 	n, _ := c.Replication.AckCount(len(c.Cluster.Nodes)) // it was validated
 	switch {
-	case c.Replication.OnInsufficient == "degrade":
+	case c.Replication.OnInsufficient == "degrade", n == configs.AcksRelay:
 		return 0
 	case n == configs.AcksAll:
 		return max(1, c.Replication.MinInSync)

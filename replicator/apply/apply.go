@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -124,7 +125,8 @@ func Position(ctx context.Context, cfg mysqlconn.Config, f gtid.Flavor) (gtid.Se
 }
 
 // Run connects and applies until ctx is over or an error: a *StopError where the
-// follower cannot go on, the Source's own, or a lost connection. After the
+// follower cannot go on, the Source's own, when all that came before has been applied, or
+// a lost connection. After the
 // latter two, and only then, a new Run goes on. It waits until the server has
 // ended the connection of the Run before, which may commit what it was sent long
 // after its client has gone; then it calls open with the follower's position, for
@@ -150,7 +152,16 @@ func (a *Applier) Run(ctx context.Context, open func(context.Context, gtid.Set) 
 	parts := make(chan *binlog.Part)
 	// There is room for all that can be on the wire, so that nobody waits here.
 	results := make(chan result, (a.opts.Window+1)*len(a.lanes))
-	g.Go(func() error { return fetch(gctx, src, parts) })
+	var over error
+	g.Go(func() error {
+		err := fetch(gctx, src, parts)
+		if gctx.Err() != nil {
+			return err
+		}
+		over = err
+		close(parts)
+		return nil
+	})
 	for _, l := range a.lanes {
 		l.expect, l.results = make(chan int, a.opts.Window+1), results
 		g.Go(func() error { return l.receive(gctx) })
@@ -161,8 +172,14 @@ func (a *Applier) Run(ctx context.Context, open func(context.Context, gtid.Set) 
 		}
 		return a.loop(gctx, parts, results)
 	})
-	return g.Wait()
+	if err := g.Wait(); !errors.Is(err, errOver) {
+		return err
+	}
+	return over
 }
+
+// errOver says that the source has ended, and that what came of it has been applied.
+var errOver = errors.New("the source has ended")
 
 // hangUp closes all connections.
 func (a *Applier) hangUp() {
@@ -300,13 +317,20 @@ func (a *Applier) loop(ctx context.Context, parts <-chan *binlog.Part, results <
 		if err := a.send(); err != nil {
 			return err
 		}
+		if parts == nil && len(a.queue) == 0 {
+			return errOver
+		}
 		in := parts
 		if len(a.queue) > 0 && (len(a.queue) >= a.opts.Window || a.bytes >= a.opts.WindowBytes) {
 			in = nil
 		}
 		select { // what is there already goes into the same write
-		case p := <-in:
-			a.take(p)
+		case p, ok := <-in:
+			if !ok {
+				parts = nil
+			} else {
+				a.take(p)
+			}
 			continue
 		default:
 		}
@@ -316,8 +340,12 @@ func (a *Applier) loop(ctx context.Context, parts <-chan *binlog.Part, results <
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case p := <-in:
-			a.take(p)
+		case p, ok := <-in:
+			if !ok {
+				parts = nil
+			} else {
+				a.take(p)
+			}
 		case r := <-results:
 			if err := a.settle(ctx, r.err, results); err != nil {
 				return err

@@ -78,6 +78,9 @@ func (o *ordered) run(ctx context.Context) error {
 			return err
 		}
 		o.watch()
+		if o.parts == nil && len(o.queue) == 0 {
+			return errOver
+		}
 		in := o.parts
 		if len(o.queue) > 0 && (len(o.queue) >= turnsPerLane*len(o.lanes) || o.bytes >= o.opts.WindowBytes) {
 			in = nil
@@ -85,8 +88,12 @@ func (o *ordered) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case p := <-in:
-			o.take(p)
+		case p, ok := <-in:
+			if !ok {
+				o.parts = nil
+			} else {
+				o.take(p)
+			}
 		case r := <-o.results:
 			if err := o.answered(r.lane.turn, r.err); err != nil {
 				return err

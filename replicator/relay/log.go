@@ -48,7 +48,7 @@ type Log struct {
 
 	// The writer's own.
 	group   binlog.Group
-	file    *os.File // the last segment
+	file    *os.File // the last segment; changed under mu
 	out     []byte   // not yet written
 	written int64    // bytes of the last segment, out included
 	whole   int64    // of written, up to the end of the last whole transaction
@@ -163,11 +163,8 @@ func (l *Log) adopt(names []string, at *found) error {
 func (l *Log) Close() error {
 	l.Suspend(os.ErrClosed)
 	l.began.Add(1)
-	var err error
-	if l.file != nil {
-		err = l.file.Close()
-	}
-	return errors.Join(err, l.lock.Close())
+	l.attach(nil)
+	return l.lock.Close()
 }
 
 // Origin is whose binlog it holds; false where it holds nothing that could be gone on from.
@@ -208,10 +205,7 @@ func (l *Log) Begin(from gtid.Set, of Origin) error {
 	l.mu.Unlock()
 	l.group.Reset()
 	l.format, l.out = nil, nil
-	if l.file != nil {
-		_ = l.file.Close()
-		l.file = nil
-	}
+	l.attach(nil)
 	number := uint64(1)
 	for _, s := range old {
 		number = s.number + 1
@@ -237,7 +231,10 @@ func (l *Log) Resume() {
 // Suspend says that nothing comes any more, for now: cursors read what is there, and then fail.
 // What had come of a transaction that did not end is forgotten.
 func (l *Log) Suspend(why error) {
-	if l.file != nil && l.broken == nil {
+	l.mu.Lock()
+	whole := l.broken == nil
+	l.mu.Unlock()
+	if l.file != nil && whole {
 		if err := l.drop(); err == nil {
 			_ = l.Flush() // is broken then
 		}
@@ -284,11 +281,10 @@ func (l *Log) drop() error {
 // next begins a segment.
 func (l *Log) next(number uint64) error {
 	if l.file != nil {
-		err := l.file.Sync()
-		if err = errors.Join(err, l.file.Close()); err != nil {
+		if err := l.file.Sync(); err != nil {
 			return l.fail(err)
 		}
-		l.file = nil
+		l.attach(nil)
 	}
 	s := &segment{number: number, path: filepath.Join(l.opts.Dir, fmt.Sprintf("%020d%s", number, suffix)), before: l.last}
 	h, err := json.Marshal(header{Origin: l.origin, Flavor: l.opts.Flavor.String(), Before: s.before.String()})
@@ -299,10 +295,15 @@ func (l *Log) next(number uint64) error {
 	if l.format != nil {
 		b = appendRecord(b, l.format)
 	}
-	if l.file, err = os.OpenFile(s.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+	file, err := os.OpenFile(s.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
 		return l.fail(err)
 	}
-	if _, err := l.file.Write(b); err != nil {
+	l.attach(file)
+	if _, err := file.Write(b); err != nil {
+		return l.fail(err)
+	}
+	if err := syncDir(l.opts.Dir); err != nil {
 		return l.fail(err)
 	}
 	s.size = int64(len(b))
@@ -317,6 +318,45 @@ func (l *Log) next(number uint64) error {
 		}
 	}
 	return nil
+}
+
+// attach makes a file the one that is written to, and closes the one before.
+func (l *Log) attach(file *os.File) {
+	l.mu.Lock()
+	was := l.file
+	l.file = file
+	l.mu.Unlock()
+	if was != nil {
+		_ = was.Close() // it was synced where that matters
+	}
+}
+
+// syncDir makes durable which files there are.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Sync makes durable all that cursors see, and returns up to where that is. It may be called while
+// the writer writes, by one goroutine.
+func (l *Log) Sync() (gtid.Set, error) {
+	l.mu.Lock()
+	began, end, file := l.began.Load(), l.end, l.file
+	l.mu.Unlock()
+	if file == nil {
+		return gtid.Set{}, ErrNotHere
+	}
+	err := file.Sync()
+	if l.began.Load() != began {
+		return gtid.Set{}, ErrNotHere
+	}
+	if err != nil && !errors.Is(err, os.ErrClosed) { // the writer syncs a file before it closes it
+		return gtid.Set{}, l.fail(err)
+	}
+	return end, nil
 }
 
 // surplus takes away the oldest segments that are too much. It is called with mu held.
