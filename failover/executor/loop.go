@@ -58,8 +58,11 @@ type Loop struct {
 	ended   chan struct{} // closed when Run is over
 	view    atomic.Pointer[View]
 
-	aliveMu sync.Mutex           // guards the one below
+	urgent chan struct{} // a node has begun to refuse connections
+
+	aliveMu sync.Mutex           // guards the two below
 	lived   map[string]time.Time // when each node was last seen to live, by us
+	refuses map[string]time.Time // when it was last seen to refuse connections, since
 
 	gateMu sync.Mutex // guards the two below
 	turn   uint64     // of the gate: a release that was overtaken does nothing
@@ -121,7 +124,7 @@ func NewLoop(cfg LoopConfig) (*Loop, error) {
 		cfg: cfg, m: failover.New(cfg.Policy), hands: h, diary: diary, log: cfg.Log, met: met,
 		looks: make(chan seen), results: make(chan failover.Done), asks: make(chan ask),
 		left: make(chan struct{}), ended: make(chan struct{}),
-		reign: &reign{engine: cfg.Servers.Engine}, lived: map[string]time.Time{}, nodes: cluster{}, waiting: map[uint64]chan failover.Action{},
+		reign: &reign{engine: cfg.Servers.Engine}, lived: map[string]time.Time{}, refuses: map[string]time.Time{}, urgent: make(chan struct{}, 1), nodes: cluster{}, waiting: map[uint64]chan failover.Action{},
 	}
 	for _, t := range cfg.Targets {
 		l.nodes[t.Name] = &memory{address: t.Address}

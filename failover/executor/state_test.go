@@ -243,6 +243,22 @@ func TestHearsay(t *testing.T) {
 		{Observer: "p2", Received: now.Add(-time.Second), Seen: []byte(`{"last_alive_ms":{"db1":500,"db2":-7}}`)},
 		{Observer: "p3", Received: now, Seen: []byte(`nonsense`)},
 	}, now)
+	for _, c := range []struct {
+		seen   string
+		stream failover.Reach
+		listen failover.Reach
+		age    time.Duration
+	}{
+		{`{"last_alive_ms":{"db1":500},"refuses_ms":{"db1":20}}`, failover.ReachUnknown, failover.ReachRefused, 20 * time.Millisecond},
+		{`{"last_alive_ms":{"db1":20},"refuses_ms":{"db1":500}}`, failover.ReachAnswers, failover.ReachUnknown, 20 * time.Millisecond},
+		{`{"last_alive_ms":{"db1":20},"refuses_ms":{"db1":-5}}`, failover.ReachAnswers, failover.ReachUnknown, 20 * time.Millisecond},
+		{`{"last_alive_ms":{"db1":20},"refuses_ms":{"db2":5}}`, failover.ReachAnswers, failover.ReachUnknown, 20 * time.Millisecond},
+	} {
+		s := hearsay([]coord.Report{{Observer: "p2", Received: now, Seen: []byte(c.seen)}}, now)
+		if len(s) != 1 || s[0].Stream != c.stream || s[0].New != c.listen || !s[0].At.Equal(now.Add(-c.age)) {
+			t.Errorf("%s: %+v", c.seen, s)
+		}
+	}
 	if len(got) != 1 || got[0].Observer != "p2" || got[0].Node != "db1" || !got[0].At.Equal(now.Add(-1500*time.Millisecond)) || got[0].New != failover.ReachUnknown {
 		t.Errorf("%+v", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/bellwetherdb/bellwether/internal/topology"
@@ -139,8 +140,16 @@ func (e *Etcd) round(ctx context.Context) error {
 		}
 		record.Revision = kvs[0].ModRevision
 	}
+	e.hear(got.Responses[3].GetResponseRange().Kvs, asked)
+	e.confirm(record, held, asked)
+	return nil
+}
+
+// hear keeps what others see, by an answer to what was asked then; what was heard before keeps
+// its time.
+func (e *Etcd) hear(kvs []*mvccpb.KeyValue, asked time.Time) {
 	var reports []Report
-	for _, kv := range got.Responses[3].GetResponseRange().Kvs {
+	for _, kv := range kvs {
 		var r Report
 		name := strings.TrimPrefix(string(kv.Key), e.seenPrefix())
 		if name == e.cfg.Self || json.Unmarshal(kv.Value, &r) != nil {
@@ -149,13 +158,6 @@ func (e *Etcd) round(ctx context.Context) error {
 		r.Observer, r.Received = name, asked
 		reports = append(reports, r)
 	}
-	e.hear(reports)
-	e.confirm(record, held, asked)
-	return nil
-}
-
-// hear keeps what others see; what was heard before keeps its time.
-func (e *Etcd) hear(reports []Report) {
 	e.sharing.Lock()
 	defer e.sharing.Unlock()
 	for i := range reports {
@@ -260,13 +262,19 @@ func (e *Etcd) Share(ctx context.Context, seen json.RawMessage) error {
 	if err != nil {
 		return fmt.Errorf("share what is seen: %w", err)
 	}
-	if _, err := e.kv.Put(ctx, e.seenPrefix()+e.cfg.Self, string(value), clientv3.WithLease(lease)); err != nil {
+	asked := time.Now()
+	got, err := e.kv.Txn(ctx).Then(
+		clientv3.OpPut(e.seenPrefix()+e.cfg.Self, string(value), clientv3.WithLease(lease)),
+		clientv3.OpGet(e.seenPrefix(), clientv3.WithPrefix()), // they have something to tell when we have
+	).Commit()
+	if err != nil {
 		return fmt.Errorf("share what is seen: %w", err)
 	}
+	e.hear(got.Responses[1].GetResponseRange().Kvs, asked)
 	return nil
 }
 
-// Shared is what the other proxies told, as of the last confirmation.
+// Shared is what the other proxies told, as of the last confirmation or Share.
 func (e *Etcd) Shared() []Report {
 	e.sharing.Lock()
 	defer e.sharing.Unlock()
