@@ -66,22 +66,26 @@ func newFeed(t task, leader NodeConfig, log *slog.Logger, met *metrics) *feed {
 	return f
 }
 
-// settleTime is how long a follower waits for a feed that was not needed before.
+// settleTime is how long a follower that begins waits for the feed.
 const settleTime = 2 * time.Second
 
 // cursor reads behind pos. It fails with relay.ErrNotHere where the follower must read from the
-// leader by itself.
-func (f *feed) cursor(ctx context.Context, pos gtid.Set) (*relay.Cursor, error) {
+// leader by itself. It waits at most that long for a feed that was not needed before.
+func (f *feed) cursor(ctx context.Context, pos gtid.Set, most time.Duration) (*relay.Cursor, error) {
 	if f == nil || !f.needed.Load() {
 		return nil, relay.ErrNotHere
 	}
 	f.want()
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	select {
-	case <-ctx.Done():
-		return nil, relay.ErrNotHere
 	case <-f.settled:
+	default:
+		select {
+		case <-ctx.Done():
+			return nil, relay.ErrNotHere
+		case <-f.settled:
+		}
 	}
 	f.mu.Lock()
 	log := f.relay
@@ -268,8 +272,11 @@ func (f *feed) whence(ctx context.Context, l *node.Server) (of relay.Origin, at 
 func (f *feed) open(flavor gtid.Flavor) (*relay.Log, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.relay != nil {
+	if f.relay != nil && !f.relay.Broken() {
 		return f.relay, nil
+	}
+	if f.relay != nil {
+		_ = f.relay.Close()
 	}
 	var err error
 	f.relay, err = relay.Open(relay.Options{Dir: f.cfg.Relay.Dir, Flavor: flavor, MaxSize: f.cfg.Relay.MaxSize})

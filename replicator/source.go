@@ -36,7 +36,7 @@ const lookPause = 200 * time.Millisecond
 // openSource begins behind pos; direct opens a stream of the follower's own.
 func openSource(ctx context.Context, feed *feed, pos gtid.Set, direct func(gtid.Set) (*stream.Dump, error), log *slog.Logger) (*source, error) {
 	s := &source{feed: feed, log: log, at: pos, look: time.Now()}
-	if s.relayed(ctx) {
+	if s.relayed(ctx, settleTime) {
 		return s, nil
 	}
 	var err error
@@ -48,8 +48,8 @@ func openSource(ctx context.Context, feed *feed, pos gtid.Set, direct func(gtid.
 }
 
 // relayed reports whether it reads from the relay log from now on.
-func (s *source) relayed(ctx context.Context) bool {
-	c, err := s.feed.cursor(ctx, s.at)
+func (s *source) relayed(ctx context.Context, most time.Duration) bool {
+	c, err := s.feed.cursor(ctx, s.at, most)
 	if err != nil {
 		return false
 	}
@@ -83,7 +83,7 @@ func (s *source) over() bool {
 
 func (s *source) next(ctx context.Context) (*binlog.Part, error) {
 	if s.direct != nil && !s.inside && s.feed != nil && time.Since(s.look) > lookPause {
-		s.relayed(ctx)
+		s.relayed(ctx, 0)
 		s.look = time.Now()
 	}
 	if s.direct == nil {

@@ -2,7 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/bellwetherdb/bellwether/integration/cluster"
@@ -80,6 +83,42 @@ func TestAcksRelay(t *testing.T) {
 		waitServing(t, c, p)
 		inSync(t, p, "relay log")
 		write(t, db, 61, 5)()
+		converge(t, c)
+	})
+}
+
+// With the relay log's disk full each follower reads from the leader by itself, and nothing else
+// changes; with room again the leader is read once.
+func TestRelayLogDiskFull(t *testing.T) {
+	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
+		dir := t.TempDir()
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+			t.Skipf("a file system of its own takes root: %v", err)
+		}
+		t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+		o.Followers = 2
+		c, p := start(t, o, fmt.Sprintf("replication: {relay_log: {directory: %q}}", dir))
+		waitServing(t, c, p)
+		committed, end := writers(t, p)
+		more(t, committed, 10)
+		cluster.Eventually(t, "one reads the leader's binlog", func() bool { return dumps(t, c) == "1" })
+		ballast := filepath.Join(dir, "ballast")
+		fill, err := os.Create(ballast)
+		cluster.Must(t, err)
+		for err == nil {
+			_, err = fill.Write(make([]byte, 4096))
+		}
+		cluster.Must(t, fill.Close())
+		cluster.Eventually(t, "each follower reads by itself", func() bool { return dumps(t, c) == "2" })
+		more(t, committed, 20)
+		waitServing(t, c, p)
+		if !strings.Contains(p.Log(), "the relay log cannot be used") {
+			t.Error("nobody is told")
+		}
+		cluster.Must(t, os.Remove(ballast))
+		cluster.Eventually(t, "one reads the leader's binlog again", func() bool { return dumps(t, c) == "1" })
+		more(t, committed, 20)
+		end()
 		converge(t, c)
 	})
 }

@@ -158,6 +158,9 @@ func parseDefinition(text []byte) (*definition, error) {
 		return nil, err
 	}
 	d.options = text[at+body:]
+	if strings.Contains(unquoted(d.options), "SYSTEM VERSIONING") {
+		return nil, errCreation // when its rows came to be would be another time
+	}
 	generated := false
 	for _, el := range d.elements {
 		el = bytes.TrimSpace(el)

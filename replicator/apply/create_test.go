@@ -23,6 +23,7 @@ func TestParseDefinition(t *testing.T) {
 		{"CREATE TABLE `a` (`x` int, `g` int GENERATED ALWAYS AS (1) STORED)", "", "", "", errColumns},
 		{"CREATE TABLE `a` (`x` int INVISIBLE, `y` int COMMENT ' INVISIBLE')", "", "", "", errColumns},
 		{"CREATE TABLE `a` (`y` int COMMENT ' INVISIBLE')", "`a`", "`y`", "CREATE TABLE `a` (`y` int COMMENT ' INVISIBLE')", nil},
+		{"CREATE TABLE `a` (`x` int) WITH SYSTEM VERSIONING", "", "", "", errCreation},
 		{"CREATE TABLE `a` LIKE `b`", "", "", "", errCreation},
 		{"CREATE TABLE `a` (`x` int", "", "", "", errCreation},
 		{"CREATE TABLE `a", "", "", "", errCreation},

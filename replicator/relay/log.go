@@ -109,8 +109,11 @@ func (l *Log) recover() error {
 	for len(names) > 0 {
 		last := names[len(names)-1]
 		at, err := scan(last, l.opts.Flavor, true)
-		if err == nil && at.format != nil {
+		switch {
+		case err == nil && at.format != nil:
 			return l.adopt(names, &at)
+		case err != nil && !errors.Is(err, errTorn):
+			return err // the disk's fault: what is there may be whole
 		}
 		if err := os.Remove(last); err != nil {
 			return err
@@ -131,11 +134,14 @@ func (l *Log) adopt(names []string, at *found) error {
 		}
 		var number uint64
 		if _, bad := fmt.Sscanf(filepath.Base(name), "%d"+suffix, &number); bad != nil && err == nil {
-			err = bad
+			err = errTorn
 		}
 		if err == nil && one.header.Origin == l.origin && (len(l.segments) == 0 || number == l.segments[0].number-1) {
 			l.segments = slices.Insert(l.segments, 0, &segment{number: number, path: name, before: one.before, size: one.size})
 			continue
+		}
+		if err != nil && !errors.Is(err, errTorn) {
+			return err
 		}
 		for _, name := range names[:i+1] {
 			if err := os.Remove(name); err != nil {
@@ -172,6 +178,13 @@ func (l *Log) Origin() (Origin, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.origin, len(l.segments) > 0 && l.broken == nil
+}
+
+// Broken says that it cannot be written any more. What is whole in it is found by Open again.
+func (l *Log) Broken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken != nil
 }
 
 // Size is how many bytes of whole transactions there are.
