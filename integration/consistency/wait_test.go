@@ -1,6 +1,7 @@
 package consistency
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -112,8 +113,14 @@ func TestWaitInVain(t *testing.T) {
 			return outcome(t, f.proxy, "reached") > before+5
 		})
 		before = outcome(t, f.proxy, "expired")
+		// They are locked, and not stopped, which the monitor would notice, perhaps before the read.
 		for _, node := range f.Followers() {
-			node.StopApplying(t)
+			conn, err := node.DB().Conn(t.Context())
+			cluster.Must(t, err)
+			defer func() { _ = conn.Close() }() // and with it the lock
+			_, err = conn.ExecContext(t.Context(), "FLUSH TABLES WITH READ LOCK")
+			cluster.Must(t, err)
+			defer func() { _, _ = conn.ExecContext(context.WithoutCancel(t.Context()), "UNLOCK TABLES") }()
 		}
 		round()
 		if got := outcome(t, f.proxy, "expired") - before; got != 1 {
