@@ -341,6 +341,20 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// TestDiskFault: what the disk does not give is not taken for torn, and stays.
+func TestDiskFault(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "00000000000000000001"+suffix)
+	must(t, os.Mkdir(name, 0o700)) // reading it is an error
+	if l, err := Open(Options{Dir: dir, Flavor: gtid.MySQL}); err == nil {
+		_ = l.Close()
+		t.Error("it was opened all the same")
+	}
+	if _, err := os.Stat(name); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestManyReaders: all see the same while it is written.
 func TestManyReaders(t *testing.T) {
 	flavor, events := recording(t, "mysql-9.7")

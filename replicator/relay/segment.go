@@ -91,7 +91,7 @@ func readN(r io.Reader, n int) ([]byte, error) {
 	out := make([]byte, min(n, step))
 	for have := 0; ; {
 		if _, err := io.ReadFull(r, out[have:]); err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			if ended(err) {
 				err = errTorn
 			}
 			return nil, err
@@ -103,15 +103,26 @@ func readN(r io.Reader, n int) ([]byte, error) {
 	}
 }
 
+// ended reports whether a file is over; other errors are the disk's.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
 // readHeader reads what a segment begins with, and how many bytes that is.
 func readHeader(r *bufio.Reader) (h header, size int64, err error) {
 	var m [len(magic)]byte
-	if _, err := io.ReadFull(r, m[:]); err != nil || string(m[:]) != magic {
-		return h, 0, errTorn
+	_, err = io.ReadFull(r, m[:])
+	if err == nil && string(m[:]) != magic {
+		err = errTorn
 	}
-	b, n, err := readRecord(r)
+	var b []byte
+	var n int64
+	if err == nil {
+		b, n, err = readRecord(r)
+	}
 	if err != nil {
-		return h, 0, errTorn
+		if ended(err) {
+			err = errTorn
+		}
+		return h, 0, err
 	}
 	if err := json.Unmarshal(b, &h); err != nil {
 		return h, 0, fmt.Errorf("%w: %w", errTorn, err)
@@ -154,7 +165,8 @@ type found struct {
 	format []byte   // the format description there, as received; nil: none
 }
 
-// scan reads a segment as far as it is whole. An error means that it has no header.
+// scan reads a segment as far as it is whole. errTorn means that it has no header; other errors
+// are the disk's.
 func scan(path string, flavor gtid.Flavor, whole bool) (found, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -174,8 +186,7 @@ func scan(path string, flavor gtid.Flavor, whole bool) (found, error) {
 		return out, fmt.Errorf("%w: %w", errTorn, err)
 	}
 	if out.end = out.before; whole {
-		out.walk(r)
-		return out, nil
+		return out, out.walk(r)
 	}
 	st, err := file.Stat()
 	if err == nil {
@@ -184,24 +195,27 @@ func scan(path string, flavor gtid.Flavor, whole bool) (found, error) {
 	return out, err
 }
 
-// walk goes through the events up to the first that makes no sense.
-func (f *found) walk(r *bufio.Reader) {
+// walk goes through the events up to the first that makes no sense. An error is the disk's.
+func (f *found) walk(r *bufio.Reader) error {
 	var d decoder
 	var group binlog.Group
 	at := f.size
 	for {
 		payload, n, err := readRecord(r)
-		if err != nil {
-			return
+		switch {
+		case errors.Is(err, errTorn) || err != nil && ended(err):
+			return nil
+		case err != nil:
+			return err
 		}
 		ev, fresh, err := d.event(payload)
 		if err != nil {
-			return
+			return nil
 		}
 		at += n
 		if fresh {
 			if group.Txn() != nil {
-				return
+				return nil
 			}
 			f.format, f.size = payload, at
 			continue
@@ -210,7 +224,7 @@ func (f *found) walk(r *bufio.Reader) {
 		place, err := group.Step(ev)
 		switch {
 		case err != nil || place == binlog.Void || place == binlog.Outside:
-			return
+			return nil
 		case place == binlog.Last:
 			f.end, f.size = f.end.Union(txn.GTID.Set()), at
 		}
