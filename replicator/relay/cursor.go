@@ -70,17 +70,21 @@ func (l *Log) Cursor(pos gtid.Set, partSize int) (*Cursor, error) {
 	}
 	c.until = l.segments[len(l.segments)-1]
 	c.upTo = c.until.size
-	if err := c.open(); err != nil {
-		return nil, err
-	}
+	var err error
 	if l.shown != nil && pos.Contains(l.end) {
-		return c, c.skip(l.shown)
+		err = c.openEnd(l.shown)
+	} else {
+		err = c.open()
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
 	}
 	return c, nil
 }
 
-// skip goes to the end of the log, behind that format description.
-func (c *Cursor) skip(format []byte) error {
+// openEnd begins to read at the end of the log, behind that format description.
+func (c *Cursor) openEnd(format []byte) error {
 	f, err := binlog.ParseFormatDescription(format)
 	if err != nil {
 		return err
