@@ -135,7 +135,7 @@ func (f *feed) loop(ctx context.Context) {
 		anew = errors.Is(err, stream.ErrPurged)
 		if ours, ok := errors.AsType[*relayError](err); ok {
 			pause = relayPause
-			if err.Error() != told {
+			if err.Error() != told || time.Since(began) > time.Second { // it had worked meanwhile
 				f.log.Warn("the relay log cannot be used; each follower reads from the leader by itself", "error", ours.error)
 			}
 			told = err.Error()
