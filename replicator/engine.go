@@ -314,7 +314,7 @@ func same(a, b *Config) bool {
 	if a.Acks != b.Acks || a.Acks.Acks != 0 && !slices.Equal(a.others(), b.others()) {
 		return false
 	}
-	return x == y && leader == other && a.epoch == b.epoch && a.watch == b.watch && a.Heartbeat == b.Heartbeat && a.Relay == b.Relay && a.Verify == b.Verify &&
+	return x == y && leader == other && a.epoch == b.epoch && a.watch == b.watch && a.Heartbeat == b.Heartbeat && a.Relay == b.Relay &&
 		a.ApplyConnections == b.ApplyConnections && a.CopyWorkers == b.CopyWorkers && a.CopyMaxBytesPerSecond == b.CopyMaxBytesPerSecond
 }
 

@@ -33,7 +33,7 @@ func (t *task) end() {
 func (e *Engine) stopTasks(cfg Config) {
 	var ended []*task
 	e.mu.Lock()
-	if v := e.verifier; v != nil && !same(&cfg, &v.cfg) {
+	if v := e.verifier; v != nil && (!same(&cfg, &v.cfg) || cfg.Verify != v.cfg.Verify) {
 		e.verifier, ended = nil, append(ended, &v.task)
 	}
 	if f := e.feed; f != nil && !same(&cfg, &f.cfg) {
