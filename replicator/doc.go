@@ -24,6 +24,7 @@
 // Followers are protected: read_only, the event scheduler off, and a transaction
 // on one that the leader does not have stops it.
 //
-// Goroutines: one that reads for all, one per follower, and while it applies those of replicator/apply
+// Goroutines: where the configuration wants them, one that reads for all, one that acknowledges
+// and one that compares (task.go); one per follower, and while it applies those of replicator/apply
 // and one that watches; all end with Run.
 package replicator
