@@ -21,6 +21,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
+	"github.com/bellwetherdb/bellwether/internal/disk"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 )
@@ -93,11 +94,7 @@ func (r *rescuer) save(ctx context.Context, q rescueRequest) (string, error) {
 	if err := os.Rename(tmp, path); err != nil {
 		return "", err
 	}
-	d, err := os.Open(r.dir)
-	if err != nil {
-		return "", err
-	}
-	return path, errors.Join(d.Sync(), d.Close())
+	return path, disk.SyncDir(r.dir)
 }
 
 func writeSynced(path string, b []byte) error {

@@ -9,8 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/bellwetherdb/bellwether/internal/disk"
 	"github.com/bellwetherdb/bellwether/internal/topology"
 )
 
@@ -34,13 +33,9 @@ type localRecord struct {
 // OpenLocal reads the record of the file, which need not exist, and keeps other
 // processes away from it until Close. A second one gets ErrTaken.
 func OpenLocal(path string) (*Local, error) {
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := disk.Lock(path + ".lock")
 	if err != nil {
-		return nil, fmt.Errorf("open the topology record: %w", err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, disk.ErrHeld) {
 			err = ErrTaken
 		}
 		return nil, fmt.Errorf("lock the topology record %s: %w", path, err)
@@ -117,11 +112,7 @@ func replaceFile(path string, content []byte) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return disk.SyncDir(filepath.Dir(path))
 }
 
 // Share does nothing: there is nobody to tell.

@@ -10,9 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bellwetherdb/bellwether/internal/binlog"
+	"github.com/bellwetherdb/bellwether/internal/disk"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 )
 
@@ -80,13 +79,9 @@ func Open(o Options) (*Log, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("relay log: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(o.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := disk.Lock(filepath.Join(o.Dir, "lock"))
 	if err != nil {
-		return nil, fmt.Errorf("relay log: %w", err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, disk.ErrHeld) {
 			err = ErrInUse
 		}
 		return nil, fmt.Errorf("relay log %s: %w", o.Dir, err)
@@ -316,7 +311,7 @@ func (l *Log) next(number uint64) error {
 	if _, err := file.Write(b); err != nil {
 		return l.fail(err)
 	}
-	if err := syncDir(l.opts.Dir); err != nil {
+	if err := disk.SyncDir(l.opts.Dir); err != nil {
 		return l.fail(err)
 	}
 	s.size = int64(len(b))
@@ -342,15 +337,6 @@ func (l *Log) attach(file *os.File) {
 	if was != nil {
 		_ = was.Close() // it was synced where that matters
 	}
-}
-
-// syncDir makes durable which files there are.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Sync makes durable all that cursors see, and returns up to where that is. It may be called while
