@@ -2,13 +2,12 @@ package apply
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/bellwetherdb/bellwether/internal/binlog"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/mark"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 )
 
@@ -16,10 +15,7 @@ import (
 // definition, then its rows. MySQL takes that as it is in the binlog, where the definition ends
 // with START TRANSACTION. On MariaDB a definition ends the transaction that it stands in, for
 // everybody but the server's own replica; so the rows go into a table of that definition in
-// stagingSchema, which no binlog knows of, and the table is created from that, in one statement.
-
-// stagingSchema is Bellwether's own on every node, and is neither copied nor compared.
-const stagingSchema = "bellwether_node"
+// mark.Schema, which no binlog knows of, and the table is created from that, in one statement.
 
 var (
 	errCreation = errors.New("it creates a table from a query in a way that is not known here")
@@ -82,8 +78,8 @@ func (e *encoder) create(p *binlog.Part, q *binlog.Query, timestamp uint32) ([]c
 	c.more(",autocommit=1,sql_log_bin=0")
 	e.autocommit = 1
 	e.describe(&c, p)
-	c.add("CREATE DATABASE IF NOT EXISTS " + stagingSchema)
-	c.add("USE " + stagingSchema)
+	c.add("CREATE DATABASE IF NOT EXISTS " + mark.Schema)
+	c.add("USE " + mark.Schema)
 	c.add("SET ", set, ",foreign_key_checks=0")
 	again := append([]byte("DROP TABLE IF EXISTS "), e.made.def.table...)
 	return []command{c, {text: again, statements: 1}, {text: e.made.def.staging(), statements: 1}, {}}, nil
@@ -98,10 +94,10 @@ func (e *encoder) created(p *binlog.Part) []command {
 	c.add("USE ", mysqlconn.QuoteName(string(q.Schema)))
 	c.add("SET ", e.made.set)
 	text := append(bytes.Clone(q.Text), " SELECT "...)
-	text = append(append(append(text, bytes.Join(d.columns, []byte(","))...), " FROM "+stagingSchema+"."...), d.table...)
+	text = append(append(append(text, bytes.Join(d.columns, []byte(","))...), " FROM "+mark.Schema+"."...), d.table...)
 	var after command
 	after.add("SET sql_log_bin=0")
-	drop := append([]byte("DROP TABLE "+stagingSchema+"."), d.table...)
+	drop := append([]byte("DROP TABLE "+mark.Schema+"."), d.table...)
 	var last command
 	last.add("SET sql_log_bin=1,", e.made.restore)
 	e.committed(&last, p.Txn.GTID.Flavor)
@@ -116,8 +112,8 @@ func staged(ev binlog.Event) (binlog.Event, error) {
 	if len(b) < at+1 || len(b) < at+2+int(b[at]) {
 		return ev, errCreation
 	}
-	out := append(bytes.Clone(b[:at]), byte(len(stagingSchema)))
-	out = append(out, stagingSchema...)
+	out := append(bytes.Clone(b[:at]), byte(len(mark.Schema)))
+	out = append(out, mark.Schema...)
 	return binlog.NewEvent(ev.Header, append(out, b[at+1+int(b[at]):]...)), nil
 }
 
@@ -161,7 +157,6 @@ func parseDefinition(text []byte) (*definition, error) {
 	if strings.Contains(unquoted(d.options), "SYSTEM VERSIONING") {
 		return nil, errCreation // when its rows came to be would be another time
 	}
-	generated := false
 	for _, el := range d.elements {
 		el = bytes.TrimSpace(el)
 		if len(el) == 0 || el[0] != '`' && el[0] != '"' {
@@ -177,7 +172,7 @@ func parseDefinition(text []byte) (*definition, error) {
 			return nil, errColumns
 		case strings.Contains(words, " GENERATED ALWAYS AS "):
 			// Such columns come first where a table is made from a query, whoever makes it.
-			if generated = true; len(d.columns) > 0 {
+			if len(d.columns) > 0 {
 				return nil, errColumns
 			}
 			continue
@@ -185,7 +180,7 @@ func parseDefinition(text []byte) (*definition, error) {
 		d.columns = append(d.columns, el[:end])
 	}
 	if len(d.columns) == 0 {
-		return nil, fmt.Errorf("%w: %d elements, generated: %t", errCreation, len(d.elements), generated)
+		return nil, errCreation
 	}
 	return d, nil
 }
@@ -275,18 +270,4 @@ func unquoted(def []byte) string {
 		}
 	}
 	return strings.ToUpper(plain.String())
-}
-
-// describe gives the session the format of the events that follow, where it is another one.
-func (e *encoder) describe(c *command, p *binlog.Part) {
-	raw := p.Format.StripChecksum().Raw
-	if bytes.Equal(raw, e.format) {
-		return
-	}
-	if p.Txn.GTID.Flavor == gtid.MySQL {
-		c.add("SET gtid_next='AUTOMATIC'") // else 1837, behind the last commit
-	}
-	c.add("BINLOG '", base64.StdEncoding.EncodeToString(raw), "'")
-	c.add(unguarded)
-	e.format = raw
 }

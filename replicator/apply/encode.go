@@ -125,6 +125,20 @@ func (e *encoder) begin(c *command, p *binlog.Part, autocommit bool) {
 	e.name(c, p.Txn.GTID)
 }
 
+// describe gives the session the format of the events that follow, where it is another one.
+func (e *encoder) describe(c *command, p *binlog.Part) {
+	raw := p.Format.StripChecksum().Raw
+	if bytes.Equal(raw, e.format) {
+		return
+	}
+	if p.Txn.GTID.Flavor == gtid.MySQL {
+		c.add("SET gtid_next='AUTOMATIC'") // else 1837, behind the last commit
+	}
+	c.add("BINLOG '", base64.StdEncoding.EncodeToString(raw), "'")
+	c.add(unguarded)
+	e.format = raw
+}
+
 // name adds assignments that give the transaction its GTID.
 func (e *encoder) name(c *command, g binlog.GTID) {
 	e.seq++
