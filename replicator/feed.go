@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +57,7 @@ type feed struct {
 func newFeed(t task, leader NodeConfig, log *slog.Logger, met *metrics) *feed {
 	f := &feed{
 		task: t, leader: leader, log: log, met: met,
-		id:     1<<31 | rand.Uint32(), // servers' own ids are small, as a rule
+		id:     stream.NewServerID(),
 		wanted: make(chan struct{}), settled: make(chan struct{}), flushed: make(chan struct{}, 1),
 	}
 	f.want = sync.OnceFunc(func() { close(f.wanted) })

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -76,7 +75,7 @@ func New(o Options) *Acker {
 	}
 	a := &Acker{
 		opts: o, log: o.Logger, wake: make(chan struct{}, 1),
-		id:     1<<31 | rand.Uint32(), // servers' own ids are small, as a rule
+		id:     stream.NewServerID(),
 		window: quorum.New(o.Policy, o.Followers),
 		status: Status{Why: "not asked yet", InSync: []string{}}, joined: map[string]bool{},
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -35,6 +36,9 @@ type Options struct {
 	// SemiSync makes the reader a semi-synchronous replica: the leader waits for its Ack.
 	SemiSync bool
 }
+
+// NewServerID is an id for a reader that is no server: servers' own are small, as a rule.
+func NewServerID() uint32 { return 1<<31 | rand.Uint32() }
 
 // Errors of streams that callers tell apart.
 var (
