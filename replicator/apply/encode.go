@@ -50,6 +50,7 @@ type encoder struct {
 	// autocommit is what the session was told last. A command that fails is sent again, with all
 	// behind it, before anything else is.
 	autocommit int
+	domain     int64 // MariaDB: gtid_domain_id as the session has it; -1: not known
 }
 
 // guardVar is MySQL's user variable that holds the number of the last transaction that
@@ -80,7 +81,7 @@ var (
 const unguarded = "SET sql_mode=''"
 
 func newEncoder(f gtid.Flavor, split bool) encoder {
-	e := encoder{maxText: 1 << 20, passed: guardVar + "<=>0", split: split, autocommit: 1}
+	e := encoder{maxText: 1 << 20, passed: guardVar + "<=>0", split: split, autocommit: 1, domain: -1}
 	if f == gtid.MariaDB {
 		e.passed = "@@last_gtid<=>''"
 	}
@@ -147,9 +148,19 @@ func (e *encoder) name(c *command, g binlog.GTID) {
 		e.passed = fmt.Sprintf("%s<=>%d", guardVar, e.seq)
 		return
 	}
-	c.more(fmt.Sprintf(",gtid_domain_id=%d,server_id=%d,gtid_seq_no=%d", g.Domain, g.Server, g.Seq))
+	if !e.inDomain(g) {
+		// In a statement of its own: the server checks a number against the domain that the session
+		// had before the statement.
+		e.domain = int64(g.Domain)
+		c.more(fmt.Sprintf(",gtid_domain_id=%d", g.Domain))
+		c.add(unguarded)
+	}
+	c.more(fmt.Sprintf(",server_id=%d,gtid_seq_no=%d", g.Server, g.Seq))
 	e.passed = "@@last_gtid<=>'" + g.String() + "'"
 }
+
+// inDomain reports whether the session numbers in the GTID's domain (MariaDB).
+func (e *encoder) inDomain(g binlog.GTID) bool { return e.domain == int64(g.Domain) }
 
 // committed is what stands behind a commit, for the guard of the next transaction.
 func (e *encoder) committed(c *command, f gtid.Flavor) {

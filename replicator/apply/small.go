@@ -16,7 +16,7 @@ func (e *encoder) small(p *binlog.Part, raw []byte) []command {
 	text := base64.StdEncoding.EncodeToString(raw)
 	g := p.Txn.GTID
 	alone := g.Flavor == gtid.MariaDB && !e.split
-	if alone && e.autocommit == 1 && bytes.Equal(p.Format.StripChecksum().Raw, e.format) {
+	if alone && e.autocommit == 1 && e.inDomain(g) && bytes.Equal(p.Format.StripChecksum().Raw, e.format) {
 		const words = "SET STATEMENT "
 		c := command{guard: words + e.guarded(), plain: words + "sql_mode=''", statements: 1}
 		e.name(&c, g)
