@@ -57,3 +57,22 @@ func (s Set) Highest(from Source) uint64 {
 	}
 	return 0
 }
+
+// Lasts returns the last transaction of each source in a MySQL set; nothing for MariaDB's.
+func (s Set) Lasts() []Mark {
+	var out []Mark
+	for _, e := range s.uuids {
+		out = append(out, Mark{Source{uuid: e.uuid, tag: e.tag}, uint64(e.ivs[len(e.ivs)-1].last)})
+	}
+	return out
+}
+
+// Span returns a MySQL source's transactions from first to last, both included. The numbers
+// are between 1 and the greatest that MySQL hands out.
+func (s Source) Span(first, last uint64) Set {
+	if first == 0 || last < first || last > maxGNO {
+		return Set{}
+	}
+	e := uuidEntry{uuid: s.uuid, tag: s.tag, ivs: []interval{{int64(first), int64(last)}}}
+	return Set{flavor: MySQL, uuids: []uuidEntry{e}}
+}
