@@ -1,7 +1,9 @@
 package lineage
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/bellwetherdb/bellwether/internal/binlog"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -15,13 +17,6 @@ type line struct {
 	last   uint64 // that both servers have
 }
 
-func (l *line) flavor() gtid.Flavor {
-	if l.mysql {
-		return gtid.MySQL
-	}
-	return gtid.MariaDB
-}
-
 // name is the GTID of that number.
 func (l *line) name(n uint64) string {
 	if l.mysql {
@@ -32,17 +27,6 @@ func (l *line) name(n uint64) string {
 
 // is reports whether a GTID is that number of the line.
 func (l *line) is(g *binlog.GTID, n uint64) bool { return g.String() == l.name(n) }
-
-// lineOf is the line in whose source or domain a GTID is; -1 for none.
-func lineOf(lines []line, g *binlog.GTID) int {
-	for i := range lines {
-		l := &lines[i]
-		if l.mysql && g.Set().Highest(l.source) != 0 || !l.mysql && g.Domain == l.writer.Domain {
-			return i
-		}
-	}
-	return -1
-}
 
 // common is what can be compared: each source of MySQL with what neither server has purged,
 // and of each domain of MariaDB the writer of the last transaction that both have by number.
@@ -64,5 +48,49 @@ func common(node, leader *Server) []line {
 	for _, l := range last {
 		out = append(out, l)
 	}
+	return out
+}
+
+// place is a transaction to compare.
+type place struct {
+	line   line
+	number uint64
+}
+
+// starts are the first transactions of the binlog files of both servers, each once, as far as
+// both have them by number; those of a line in their order.
+func starts(node, leader *Server) []place {
+	var out []place
+	seen := map[place]bool{}
+	add := func(p place) {
+		if p.number <= p.line.last && !seen[p] {
+			seen[p] = true
+			out = append(out, p)
+		}
+	}
+	for _, text := range slices.Concat(node.Starts, leader.Starts) {
+		if node.Binlog.Flavor == gtid.MySQL {
+			before, err := gtid.Parse(gtid.MySQL, text)
+			if err != nil {
+				continue
+			}
+			for _, l := range common(node, leader) {
+				add(place{l, before.Highest(l.source) + 1})
+			}
+			continue
+		}
+		before, err := gtid.ParseBinlogState(text)
+		if err != nil {
+			continue
+		}
+		high := map[uint32]uint64{}
+		for w, n := range before {
+			high[w.Domain] = max(high[w.Domain], n)
+		}
+		for w, n := range node.Written { // numbers go on from server to server: whoever wrote it
+			add(place{line{writer: w, last: min(n, leader.Written[w])}, high[w.Domain] + 1})
+		}
+	}
+	slices.SortFunc(out, func(a, b place) int { return cmp.Compare(a.number, b.number) })
 	return out
 }

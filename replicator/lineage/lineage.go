@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,55 +23,74 @@ type Server struct {
 	Executed, Purged gtid.Set
 	// Written is MariaDB's gtid_binlog_state.
 	Written gtid.BinlogState
+	// Starts is what was in the binlog before each of its latest files.
+	Starts []string
 }
 
 // Fork is where the histories of two servers part though the numbers go on alike.
 type Fork struct {
 	Writer gtid.Writer // MariaDB: whose numbers they are
 	// First is the number of the first transaction that is known to differ, Last that of the last
-	// that both have by number.
+	// that both have by number. Between them some may be the same: a follower may have been
+	// connected to what had forked.
 	First, Last uint64
 	Common      gtid.Set // MySQL: First to Last
-	Why         string   // in what Last differs, for people
+	Why         string   // in what one of them differs, for people
 	name        string
 }
 
 // String is for people: the GTIDs, and in what they differ.
 func (f Fork) String() string {
-	return fmt.Sprintf("%s to %d name other transactions there (of the last, %s)", f.name, f.Last, f.Why)
+	return fmt.Sprintf("%s to %d are not all the same transactions there (%s)", f.name, f.Last, f.Why)
 }
 
 // patience bounds the reading of one binlog: a server whose binlog was begun anew behind
 // what is looked for says nothing until it has something.
 const patience = 3 * time.Second
 
-// Find compares the last transaction that node and leader have in common of each writer. It
-// returns the forks that are certain: what neither has in its binlog any more is none. Errors
-// are of the connections.
+// Find compares what node and leader have in common by number: the last transaction of each
+// writer, and the first in each of their latest binlog files, for a server that starts begins a
+// new file, and whatever it numbers anew begins there. It returns the forks that are certain: what
+// neither has in its binlog any more is none. Errors are of the connections.
 func Find(ctx context.Context, node, leader *Server) ([]Fork, error) {
-	lines := common(node, leader)
-	last := make([]uint64, len(lines))
-	for i, l := range lines {
-		last[i] = l.last
-	}
-	verdicts, err := compare(ctx, node, leader, lines, last)
-	if err != nil {
-		return nil, err
-	}
 	var out []Fork
-	for i, l := range lines {
-		if !verdicts[i].differs {
+	note := func(l line, first uint64, why string) {
+		f := Fork{Writer: l.writer, First: first, Last: l.last, Why: why, name: l.name(first)}
+		if l.mysql {
+			f.Common = l.source.Span(first, l.last)
+		}
+		out = append(out, f)
+	}
+	found := map[line]bool{}
+	for _, p := range starts(node, leader) { // the lowest of a line first
+		if found[p.line] {
+			continue
+		}
+		why, err := compare(ctx, node, leader, p)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			found[p.line] = true
+			note(p.line, p.number, why)
+		}
+	}
+	for _, l := range common(node, leader) {
+		if found[l] {
+			continue
+		}
+		why, err := compare(ctx, node, leader, place{l, l.last})
+		if err != nil {
+			return nil, err
+		}
+		if why == "" {
 			continue
 		}
 		first, err := begin(ctx, node, leader, l)
 		if err != nil {
 			return nil, err
 		}
-		f := Fork{Writer: l.writer, First: first, Last: l.last, Why: verdicts[i].why, name: l.name(first)}
-		if l.flavor() == gtid.MySQL {
-			f.Common = l.source.Span(first, l.last)
-		}
-		out = append(out, f)
+		note(l, first, why)
 	}
 	return out, nil
 }
@@ -78,8 +99,8 @@ func Find(ctx context.Context, node, leader *Server) ([]Fork, error) {
 // back in growing steps to one that is the same or not to be had, and by halves from there.
 func begin(ctx context.Context, node, leader *Server, l line) (uint64, error) {
 	differs := func(n uint64) (bool, error) {
-		v, err := compare(ctx, node, leader, []line{l}, []uint64{n})
-		return err == nil && v[0].differs, err
+		why, err := compare(ctx, node, leader, place{l, n})
+		return why != "", err
 	}
 	high, low := l.last, uint64(0)
 	for step := uint64(1); high > step; step *= 2 {
@@ -108,37 +129,25 @@ func begin(ctx context.Context, node, leader *Server, l line) (uint64, error) {
 	return high, nil
 }
 
-// verdict is what came of comparing one transaction.
-type verdict struct {
-	differs bool
-	why     string
-}
-
-// compare reads one transaction of each line on both servers.
-func compare(ctx context.Context, node, leader *Server, lines []line, numbers []uint64) ([]verdict, error) {
-	out := make([]verdict, len(lines))
-	if len(lines) == 0 {
-		return out, nil
-	}
-	a, err := read(ctx, node, lines, numbers)
+// compare reads one transaction on both servers, and says in what they differ; empty where
+// nothing says that they do.
+func compare(ctx context.Context, node, leader *Server, p place) (why string, err error) {
+	x, err := read(ctx, node, p)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	b, err := read(ctx, leader, lines, numbers)
+	y, err := read(ctx, leader, p)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	for i := range lines {
-		switch x, y := a[i], b[i]; {
-		case x.txn != nil && y.txn != nil:
-			out[i].why = differ(x.txn, y.txn)
-			out[i].differs = out[i].why != ""
-		case x.txn != nil && y.passed, x.passed && y.txn != nil:
-			// The writer has left the number out on one side, and went on behind it.
-			out[i] = verdict{true, "only one of them has it"}
-		}
+	switch {
+	case x.txn != nil && y.txn != nil:
+		return differ(x.txn, y.txn), nil
+	case x.txn != nil && y.passed, x.passed && y.txn != nil:
+		return "only one of them has it", nil // the other went on without the number
+	default:
+		return "", nil
 	}
-	return out, nil
 }
 
 // found is a transaction, or that the binlog goes on without it.
@@ -147,51 +156,49 @@ type found struct {
 	passed bool
 }
 
-// read looks for a transaction of each line in a server's binlog. What is not there is no error.
-func read(ctx context.Context, s *Server, lines []line, numbers []uint64) ([]found, error) {
-	out := make([]found, len(lines))
-	pos, err := position(s, lines, numbers)
+// read looks for a transaction in a server's binlog. What is not there is no error.
+func read(ctx context.Context, s *Server, p place) (found, error) {
+	pos, err := before(s, p)
 	if err != nil {
-		return nil, err
+		return found{}, err
 	}
 	rctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	o := s.Binlog
 	o.ServerID, o.Loose = stream.NewServerID(), true
 	dump, err := stream.Open(rctx, o, pos)
-	switch {
-	case errors.Is(err, stream.ErrPurged):
-		return out, nil
-	case err != nil:
-		return nil, err
+	if err != nil {
+		return found{}, known(err)
 	}
 	defer dump.Close()
 	src := stream.NewSource(dump, 1<<20)
-	for left := len(lines); left > 0; {
-		p, err := src.Next(rctx)
+	for {
+		part, err := src.Next(rctx)
 		if err != nil {
-			if ctx.Err() == nil && (rctx.Err() != nil || errors.Is(err, stream.ErrPurged)) {
-				return out, nil
+			if ctx.Err() == nil && rctx.Err() != nil {
+				return found{}, nil // it has nothing there
 			}
-			return nil, err
+			return found{}, known(err)
 		}
-		i := lineOf(lines, &p.Txn.GTID)
+		g := &part.Txn.GTID
 		switch {
-		case i < 0 || out[i] != (found{}):
-			if o.Flavor == gtid.MySQL {
-				return out, nil // what is looked for comes first
-			}
-			continue
-		case !lines[i].is(&p.Txn.GTID, numbers[i]):
-			out[i].passed = p.Txn.GTID.Seq > numbers[i]
-		default:
-			if out[i].txn, err = transactionOf(rctx, src, p, o.Flavor); err != nil {
-				return nil, err
-			}
+		case p.line.is(g, p.number):
+			txn, err := transactionOf(rctx, src, part, o.Flavor)
+			return found{txn: txn}, err
+		case p.line.mysql:
+			return found{}, nil // what is looked for would have come first
+		case g.Domain == p.line.writer.Domain:
+			return found{passed: g.Seq > p.number}, nil
 		}
-		left--
 	}
-	return out, nil
+}
+
+// known is nil for an error that says that something is not there any more.
+func known(err error) error {
+	if errors.Is(err, stream.ErrPurged) {
+		return nil
+	}
+	return err
 }
 
 // transactionOf reads a transaction whose first part has come.
@@ -208,31 +215,21 @@ func transactionOf(ctx context.Context, src *stream.Source, p *binlog.Part, f gt
 	}
 }
 
-// position is where a server's binlog is to be read from, so that what is looked for
-// comes first of its line.
-func position(s *Server, lines []line, numbers []uint64) (gtid.Set, error) {
-	if s.Binlog.Flavor == gtid.MySQL {
-		pos := s.Executed
-		for i, l := range lines {
-			pos = pos.Subtract(l.source.Span(numbers[i], numbers[i]))
-		}
-		return pos, nil
+// before is a position from which a server's binlog can be read so that a transaction comes first
+// of its line. On MariaDB another server may have written the number before it; what is asked for
+// then is what comes behind it (Loose).
+func before(s *Server, p place) (gtid.Set, error) {
+	if p.line.mysql {
+		return s.Executed.Subtract(p.line.source.Span(p.number, p.number)), nil
 	}
-	at := map[uint32]string{}
-	high := map[uint32]uint64{}
+	at, high := map[uint32]string{}, map[uint32]uint64{}
 	for w, n := range s.Written {
-		if n >= high[w.Domain] {
+		if w.Domain != p.line.writer.Domain && n >= high[w.Domain] {
 			high[w.Domain], at[w.Domain] = n, fmt.Sprintf("%s-%d", w, n)
 		}
 	}
-	for i, l := range lines {
-		if delete(at, l.writer.Domain); numbers[i] > 1 {
-			at[l.writer.Domain] = l.name(numbers[i] - 1)
-		}
+	if p.number > 1 {
+		at[p.line.writer.Domain] = p.line.name(p.number - 1)
 	}
-	var items []string
-	for _, text := range at {
-		items = append(items, text)
-	}
-	return gtid.Parse(gtid.MariaDB, strings.Join(items, ","))
+	return gtid.Parse(gtid.MariaDB, strings.Join(slices.Collect(maps.Values(at)), ","))
 }
