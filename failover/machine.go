@@ -29,6 +29,10 @@ type Machine struct {
 	blind    bool                 // it was not us who saw it before, so that floor is of after it only
 	floor    gtid.Set             // what followers had received before that
 
+	lineage   map[string]compared // what came of comparing those who follow with this leader
+	startedAt time.Time           // when the leader had been started, as it was first seen in this reign
+	anew      bool                // it has been started anew since
+
 	problems  []Problem
 	unblocked time.Time // failovers before it do not count
 	blockedBy string    // why the last wish for a failover was not followed, told once
@@ -177,6 +181,10 @@ func (m *Machine) see(s Sight) {
 			m.lives(l.Source, heard)
 		}
 	}
+	if s.answered() && s.Node == m.rec.Leader && s.Observer == m.cfg.Self && !s.Booted.IsZero() {
+		m.anew = m.anew || !m.startedAt.IsZero() && s.Booted.After(m.startedAt)
+		m.startedAt = s.Booted
+	}
 	switch {
 	case !s.answered() || m.op != nil:
 	case s.Node != m.rec.Leader:
@@ -230,6 +238,7 @@ func (m *Machine) coordinate(ev Coordination) {
 func (m *Machine) setRecord(r topology.Record) {
 	if r.Leader != m.rec.Leader || r.Reign != m.rec.Reign {
 		m.problems, m.pointed = nil, nil
+		m.forgetLineage()
 		m.forgetBoot()
 	}
 	m.rec = r.Clone()
@@ -298,6 +307,7 @@ func (m *Machine) done(d Done) {
 	}
 	a := m.pending[i].action
 	m.pending = slices.Delete(m.pending, i, i+1)
+	m.lineageTold(&a, &d)
 	for j := range m.repairs {
 		if m.repairs[j].id == d.ID {
 			m.repaired(&m.repairs[j], a, d)

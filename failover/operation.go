@@ -145,7 +145,11 @@ func (m *Machine) start() bool {
 		}
 		return false
 	}
-	m.begin(&operation{kind: topology.KindFailover, from: m.rec.Leader, automatic: true, why: p.Rule.Code + ": " + p.Text})
+	m.begin(&operation{
+		kind: topology.KindFailover, from: m.rec.Leader, automatic: true, why: p.Rule.Code + ": " + p.Text,
+		// What it has written since stands on another ground than what the others have.
+		pulled: p.Rule == lostData,
+	})
 	return true
 }
 

@@ -7,7 +7,7 @@ import (
 
 var kindNames = map[ActionKind]string{
 	HoldWrites: "hold-writes", ReleaseWrites: "release-writes", Publish: "publish", Fence: "fence", Revoke: "revoke",
-	Drain: "drain", Open: "open", RequireAcks: "require-acks", Repoint: "repoint", RescueAndRejoin: "rescue-and-rejoin",
+	Drain: "drain", Open: "open", RequireAcks: "require-acks", Repoint: "repoint", RescueAndRejoin: "rescue-and-rejoin", Compare: "compare",
 	RunHook: "hook", Report: "report", Answer: "answer",
 }
 

@@ -17,6 +17,7 @@ func (m *Machine) repair() {
 		return
 	}
 	m.tend()
+	defer m.compare()
 	m.repairs = slices.DeleteFunc(m.repairs, func(r repair) bool {
 		return r.id == 0 && !slices.ContainsFunc(m.problems, func(p Problem) bool { return p.Node == r.node && p.Rule.Code == r.code })
 	})
@@ -53,6 +54,9 @@ func (m *Machine) remedy(p *Problem) (Action, bool) {
 	case RespondOpen:
 		a.Kind, a.Acks = Open, m.rec.Acks
 	case RespondRepoint:
+		if v := m.view(m.now); v.node(p.Node).Fork != "" && v.leaderStartedAnew() {
+			return a, false // it is the leader that forked: nothing of it is to be had
+		}
 		if m.waiting(Publish, "") {
 			return a, false // who the members are is being decided
 		}
@@ -76,7 +80,7 @@ func (m *Machine) remedy(p *Problem) (Action, bool) {
 func (m *Machine) wayBack(node string) ActionKind {
 	v := m.view(m.now)
 	n := v.node(node)
-	if m.reignOf(node) == nil && n.Best.Errant.IsEmpty() && v.Leader.Best.Executed.Contains(n.Best.Executed) {
+	if m.reignOf(node) == nil && n.Fork == "" && n.Best.Errant.IsEmpty() && v.Leader.Best.Executed.Contains(n.Best.Executed) {
 		return Repoint
 	}
 	return RescueAndRejoin

@@ -46,6 +46,12 @@ type Problem struct {
 	Since time.Time
 }
 
+var lostData = &Rule{
+	Code: "leader-lost-data", Priority: 62, Leader: true, Response: RespondFailover, Hold: confirmGone,
+	Description: "the leader has started anew without transactions that a follower has applied: their GTIDs would be used twice, or have been",
+	Match:       leaderLostData,
+}
+
 // Rules is the detection table. Rows about the leader exclude each other by
 // priority: a leader of which anything is heard never reaches the rows that
 // change it for being gone.
@@ -111,11 +117,7 @@ var Rules = []*Rule{
 			return "access denied", n != nil && n.Mine != nil && n.Mine.New == ReachDenied
 		},
 	},
-	{
-		Code: "leader-lost-data", Priority: 62, Leader: true, Response: RespondFailover, Hold: confirmGone,
-		Description: "the leader has started anew without transactions that a follower has applied: its GTIDs would be used twice",
-		Match:       leaderLostData,
-	},
+	lostData,
 	{
 		Code: "leader-restarted", Priority: 60, Leader: true, Response: RespondOpen,
 		Description: "the leader has started anew, is read-only, and has lost nothing",
@@ -176,6 +178,16 @@ var Rules = []*Rule{
 		Description: "a node is being filled with a copy, or was and the copy was cut short: it is left alone until that is whole",
 		Match: func(_ *View, n *NodeView) (string, bool) {
 			return "holds half a copy of the leader", n.Up() && n.Best.Copying
+		},
+	},
+	{
+		Code: "follower-forked", Priority: 46, Response: RespondRepoint,
+		Description: "a follower has other transactions than the leader under the same GTIDs, and the leader has not been started anew",
+		Match: func(v *View, n *NodeView) (string, bool) {
+			if v.Leader == nil || !v.Leader.Up() || !n.Up() || n.Fork == "" || v.leaderStartedAnew() {
+				return "", false
+			}
+			return "its history is not the leader's: " + n.Fork, true
 		},
 	},
 	{
@@ -279,7 +291,15 @@ func (v *View) soleWriter() *NodeView {
 }
 
 func leaderLostData(v *View, n *NodeView) (string, bool) {
-	if !n.Up() || !n.Rebooted || n.Best.Executed.Contains(v.Floor) {
+	if !n.Up() {
+		return "", false
+	}
+	for _, f := range v.followers() {
+		if f.Fork != "" && v.leaderStartedAnew() {
+			return "numbers other transactions as those that " + f.Name + " has: " + f.Fork, true
+		}
+	}
+	if !n.Rebooted || n.Best.Executed.Contains(v.Floor) {
 		return "", false
 	}
 	return "lacks what followers have: " + v.Floor.Subtract(n.Best.Executed).String(), true

@@ -170,6 +170,8 @@ func (s *script) config(words []string) {
 			s.w.nodes[0].acks = s.cfg.Acks
 		case "lease":
 			s.cfg.LeaseTTL = s.duration(value)
+		case "compare":
+			s.cfg.Compare = true
 		case "manual":
 			s.cfg.Automatic = false
 		case "min-interval":
@@ -228,6 +230,10 @@ func (s *script) set(name string, words []string) {
 			n.source = value
 		case "lag":
 			n.lag = s.duration(value)
+		case "restarted-writable":
+			n.booted = s.w.now
+		case "forked-of":
+			n.forkedOf = value
 		case "cut-from":
 			n.cutFrom = strings.Split(value, ",")
 		default:

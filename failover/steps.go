@@ -335,6 +335,9 @@ func (o *operation) published(m *Machine, a Action, d Done) {
 	case stepPublish:
 		m.problems = nil
 		m.forgetBoot()
+		if m.rec.Leader != o.from {
+			m.forgetLineage()
+		}
 		o.enter(m, stepOpen)
 	case stepFinish:
 		o.finish(m)

@@ -18,6 +18,8 @@ type Config struct {
 	// First is the node that leads where no leader is written down; empty: the one that
 	// takes writes, where that is one only.
 	First string
+	// Compare is whether those who follow are compared with the leader by content.
+	Compare bool
 	// Automatic is whether failover starts by itself. Without it problems are
 	// reported, and only requests are carried out.
 	Automatic bool
@@ -203,6 +205,9 @@ type Done struct {
 	Executed gtid.Set        // Revoke, Fence, Drain: what the node holds now that it was done
 	Received gtid.Set        // Revoke: durable there, applied or not
 	Mark     uint64          // the epoch that the node holds, when it refused a lower one
+	// Fork is where the node's history and the leader's part though their numbers do not tell, for
+	// people; empty where no such place was found. Compare, Repoint.
+	Fork string
 }
 
 func (Tick) isEvent()         {}
@@ -241,13 +246,17 @@ const (
 	Open
 	// RequireAcks makes the leader Node wait for Acks followers from now on.
 	RequireAcks
-	// Repoint lets Node follow Leader, acknowledging under Epoch.
+	// Repoint lets Node follow Leader, acknowledging under Epoch. With Code, as a repair,
+	// they are compared first; where their histories part it fails with Fork.
 	Repoint
 	// RescueAndRejoin compares Node with Leader, saves what is divergent, and makes
 	// it a follower. Text is the position, in the server's own form, at which the
 	// reign of Node ended, where it had one. It may take hours; asked again for the
 	// same node while it runs, the executor goes on with the one that runs.
 	RescueAndRejoin
+	// Compare compares what Node and Leader have under the same GTIDs; it changes neither.
+	// Answer: Fork.
+	Compare
 	// RunHook runs the operator's script for Event. Not answered, but for "fence",
 	// where a nil error says that the node is certainly off.
 	RunHook
@@ -263,7 +272,7 @@ type Action struct {
 	ID     uint64 // grows; Done names it
 	Kind   ActionKind
 	Node   string
-	Leader string // Repoint, RescueAndRejoin
+	Leader string // Repoint, RescueAndRejoin, Compare
 	From   string // Drain
 	Epoch  uint64
 	Acks   int // Open, RequireAcks

@@ -21,6 +21,8 @@ type View struct {
 	// Blind says that Floor is of followers that were seen after the leader started anew
 	// only: as many must be seen as for a change of leader.
 	Blind bool
+	// StartedAnew is set where the leader was seen to be started anew in its reign.
+	StartedAnew bool
 }
 
 // NodeView is one node as its observers see it.
@@ -36,12 +38,15 @@ type NodeView struct {
 	// Rebooted is set of a leader that was seen to take writes in this reign, and has
 	// started anew since.
 	Rebooted bool
+	// Fork is where its history and the leader's part though the numbers go on alike; empty for
+	// nowhere, as far as is known.
+	Fork string
 }
 
 func (m *Machine) view(now time.Time) *View {
-	v := &View{Now: now, Config: &m.cfg, Record: &m.rec, Floor: m.floor}
+	v := &View{Now: now, Config: &m.cfg, Record: &m.rec, Floor: m.floor, StartedAnew: m.anew}
 	for i := range m.cfg.Nodes {
-		n := &NodeView{Name: m.cfg.Nodes[i].Name, AliveAt: m.aliveAt[m.cfg.Nodes[i].Name]}
+		n := &NodeView{Name: m.cfg.Nodes[i].Name, AliveAt: m.aliveAt[m.cfg.Nodes[i].Name], Fork: m.lineage[m.cfg.Nodes[i].Name].fork}
 		for j := range m.sights {
 			s := &m.sights[j]
 			if s.Node != n.Name || now.Sub(s.At) > m.cfg.Freshness {

@@ -40,6 +40,7 @@ type server struct {
 	booted   time.Time
 	lag      time.Duration
 	cutFrom  []string // nodes that do not hear it
+	forkedOf string   // the node whose history parts from this one's, though the numbers go on alike
 }
 
 func (w *world) node(name string) *server {
@@ -116,6 +117,18 @@ func (w *world) perform(a Action) (d Done, ok bool) {
 		d.Err = "cannot be reached"
 		return d, true
 	}
+	if a.Kind == Compare || a.Kind == Repoint && a.Code != "" {
+		if n.forkedOf == a.Leader {
+			d.Fork = "A:10 to 12"
+		}
+		if a.Kind == Compare {
+			return d, true
+		}
+	}
+	if d.Fork != "" {
+		d.Err = "their histories part"
+		return d, true
+	}
 	if n.mark > a.Epoch {
 		d.Err, d.Mark = "a higher epoch is there", n.mark
 		return d, true
@@ -141,7 +154,7 @@ func (w *world) perform(a Action) (d Done, ok bool) {
 	case Repoint, RescueAndRejoin:
 		n.readOnly, n.source, n.linkUp, n.applying, n.heard = true, a.Leader, true, true, w.now
 		if a.Kind == RescueAndRejoin {
-			n.executed, n.received, n.errant = gtid.Set{}, gtid.Set{}, gtid.Set{}
+			n.executed, n.received, n.errant, n.forkedOf = gtid.Set{}, gtid.Set{}, gtid.Set{}, ""
 		}
 		n.executed = n.executed.Union(w.node(a.Leader).executed)
 	default:
