@@ -16,6 +16,7 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mark"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
+	"github.com/bellwetherdb/bellwether/replicator/lineage"
 )
 
 // hands perform the machine's actions on servers, which replicate themselves or are
@@ -194,7 +195,15 @@ func (h *hands) perform(ctx context.Context, a *failover.Action) failover.Done {
 		case failover.RequireAcks:
 			err = h.requireAcks(ctx, s, a.Acks)
 		case failover.Repoint:
-			err = h.repoint(ctx, s, a.Leader)
+			if a.Code != "" { // a repair: nobody has compared them
+				var forks []lineage.Fork
+				if forks, err = h.forks(ctx, a.Node, a.Leader); err == nil && len(forks) > 0 {
+					d.Fork, err = forkText(forks), errForked
+				}
+			}
+			if err == nil {
+				err = h.repoint(ctx, s, a.Leader)
+			}
 		case failover.RescueAndRejoin:
 			err = h.rejoin(ctx, s, a)
 		default:
@@ -239,14 +248,18 @@ func (s *server) fenceHard(ctx context.Context, spare []string) (gtid.Set, error
 	return s.executed(ctx)
 }
 
-// whyNotReadOnly looks for commits that wait for an acknowledgement: MariaDB does not
-// end their wait with their session, and read_only waits behind them.
+// whyNotReadOnly looks for commits that wait for an acknowledgement: neither server ends
+// their wait with their session, and read_only waits behind them.
 func (s *server) whyNotReadOnly(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	var n int
-	q := "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for semi-sync ACK%'"
-	if !s.mariadb() || s.pool.QueryRowContext(ctx, q).Scan(&n) != nil || n == 0 {
+	table := "performance_schema.processlist"
+	if s.mariadb() {
+		table = "information_schema.PROCESSLIST"
+	}
+	q := "SELECT COUNT(*) FROM " + table + " WHERE STATE LIKE 'Waiting for semi-sync ACK%'"
+	if s.pool.QueryRowContext(ctx, q).Scan(&n) != nil || n == 0 {
 		return nil
 	}
 	return fmt.Errorf("%d commits on %s wait for an acknowledgement that nobody gives any more, and read_only waits for them: restart the server", n, s.name)
@@ -259,6 +272,9 @@ func (s *server) killClients(ctx context.Context, spare []string) error {
 	})
 	return err
 }
+
+// killDenied is MySQL's ER_KILL_DENIED_ERROR.
+const killDenied = 1095
 
 // kill ends the sessions that which says, but those that send the binlog, and returns how
 // many there were.
@@ -280,7 +296,12 @@ func (s *server) kill(ctx context.Context, which func(row map[string]string) boo
 		if err != nil {
 			return n, fmt.Errorf("%s: connection %q: %w", s.name, row["ID"], err)
 		}
-		if err := mysqlconn.Kill(ctx, s.db, id); err != nil {
+		err = mysqlconn.Kill(ctx, s.db, id)
+		if number, _, _ := mysqlconn.ServerError(err); number == killDenied {
+			n-- // who has MySQL's SYSTEM_USER cannot be ended without; read_only holds for most of them too
+			continue
+		}
+		if err != nil {
 			return n, fmt.Errorf("%s: end connection %d: %w", s.name, id, err)
 		}
 	}
@@ -534,6 +555,11 @@ func (h *hands) rejoin(ctx context.Context, s *server, a *failover.Action) error
 	if err != nil {
 		return fmt.Errorf("%s: %w", leader.name, err)
 	}
+	forks, err := h.forks(ctx, s.name, leader.name)
+	if err != nil {
+		return err
+	}
+	lst = lst.without(forks)
 	own := divergent(st, lst)
 	if own.IsEmpty() {
 		return h.followFrom(ctx, s, leader, true)

@@ -157,7 +157,9 @@ func (s *server) binlogEnd(ctx context.Context) (file string, pos uint32, err er
 // parting is the position from which on all in the node's binlog is to be looked at.
 func parting(node, leader *state) (mysql.GTIDSet, error) {
 	if node.Flavor == gtid.MySQL {
-		return mysql.ParseGTIDSet(mysql.MySQLFlavor, leader.Executed.String())
+		// A server refuses who has more of its own transactions than it has itself (1236).
+		both := node.Executed.Subtract(divergent(node, leader))
+		return mysql.ParseGTIDSet(mysql.MySQLFlavor, both.String())
 	}
 	var all []string
 	for _, f := range parted(node, leader) {

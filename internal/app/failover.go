@@ -70,6 +70,7 @@ func probeTimeout(c *configs.Config) time.Duration {
 
 func failoverPolicy(c *configs.Config, self string) failover.Config {
 	p := failover.Defaults()
+	p.Compare = true
 	p.Self, p.Acks, p.Automatic = self, acksOf(c), c.Failover.Mode == "automatic"
 	p.HeartbeatTimeout, p.MinInterval, p.MaxFailovers = c.Failover.HeartbeatTimeout, c.Failover.MinInterval, c.Failover.MaxPerHour
 	// A look tries an old connection and then a new one.
