@@ -18,6 +18,7 @@ type survey struct {
 	unplaced   bool     // it has no GTID position at all
 	purged     bool     // the leader no longer has what it lacks
 	foreign    string   // transactions that it has and the leader has not
+	forked     string   // where its history and the leader's part, though the numbers do not tell
 	unfit      []string // settings of either that make it impossible
 }
 
@@ -39,12 +40,14 @@ func decide(s *survey) (action, string) {
 		return actStop, strings.Join(s.unfit, "; ")
 	case s.repair, s.halfCopied:
 		return actRepair, ""
-	case s.native && s.foreign == "":
+	case s.native && s.foreign == "" && s.forked == "":
 		return actTakeOver, ""
 	case s.empty && !s.ours && !s.native:
 		return actCopy, "" // whatever its position: accounts that were made there
 	case s.foreign != "":
 		return actStop, "it has transactions that the leader lacks: " + s.foreign
+	case s.forked != "":
+		return actStop, "it has other transactions than the leader under the same GTIDs: " + s.forked
 	case s.unplaced && !s.empty && !s.ours:
 		return actStop, "it has data, and no GTID position that says of when they are; empty it, and it will be copied"
 	case s.purged && s.ours:

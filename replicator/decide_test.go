@@ -27,6 +27,9 @@ func TestDecide(t *testing.T) {
 		{"purged, has something of its own", survey{ours: true, purged: true, foreign: "0-2-3"}, actStop},
 		{"replicates by itself", survey{native: true}, actTakeOver},
 		{"replicates by itself, has something of its own", survey{native: true, foreign: "0-2-3"}, actStop},
+		{"has other transactions under the leader's GTIDs", survey{ours: true, forked: "0-1-7 to 9"}, actStop},
+		{"replicates by itself, and has other transactions", survey{native: true, forked: "0-1-7 to 9"}, actStop},
+		{"has other transactions, repair is asked for", survey{ours: true, repair: true, forked: "0-1-7 to 9"}, actRepair},
 		{"statements", survey{empty: true, unfit: []string{"binlog_format of db1 is MIXED and must be ROW"}}, actStop},
 	} {
 		if got, why := decide(&c.s); got != c.want || (why == "") == (c.want == actStop) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/bellwetherdb/bellwether/replicator/apply"
 	"github.com/bellwetherdb/bellwether/replicator/handover"
 	"github.com/bellwetherdb/bellwether/replicator/initial"
+	"github.com/bellwetherdb/bellwether/replicator/lineage"
 	"github.com/bellwetherdb/bellwether/replicator/node"
 	"github.com/bellwetherdb/bellwether/replicator/stream"
 )
@@ -265,6 +267,11 @@ func (f *follower) ready(ctx context.Context, h *hold, p *pair) error {
 		f.mu.Lock()
 		s.purged, s.repair = f.purged, f.repair
 		f.mu.Unlock()
+		if len(s.unfit) == 0 && !s.repair && !s.halfCopied && s.foreign == "" && !f.pull {
+			if s.forked, err = f.forked(ctx, p); err != nil {
+				return err
+			}
+		}
 		act, why := decide(s)
 		if f.pull && act != actStream {
 			act, why = actStop, cmp.Or(why, "it would have to be copied")
@@ -273,7 +280,7 @@ func (f *follower) ready(ctx context.Context, h *hold, p *pair) error {
 		case actStream:
 			return nil
 		case actStop:
-			return &stopError{why, s.foreign != "" && len(s.unfit) == 0}
+			return &stopError{why, (s.foreign != "" || s.forked != "") && len(s.unfit) == 0}
 		case actTakeOver:
 			pos, err := handover.ToEngine(ctx, p.leader, p.follower)
 			if err != nil {
@@ -290,6 +297,34 @@ func (f *follower) ready(ctx context.Context, h *hold, p *pair) error {
 			f.purged, h.before = false, max(h.before, 1)
 		}
 	}
+}
+
+// forked says where the follower's history and the leader's part though their numbers do not
+// tell. Where the account may not read one of their binlogs nothing is known, which is told.
+func (f *follower) forked(ctx context.Context, p *pair) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var sides [2]*lineage.Server
+	for i, n := range []struct {
+		NodeConfig
+		*node.Server
+	}{{f.node, p.follower}, {f.leader, p.leader}} {
+		var err error
+		o := stream.Options{Leader: f.cfg.reach(n.NodeConfig, "bellwether lineage"), Flavor: p.leader.Flavor}
+		if sides[i], err = lineage.Ask(ctx, n.DB, o); err != nil {
+			return "", err
+		}
+	}
+	forks, err := lineage.Find(ctx, sides[0], sides[1])
+	if _, _, refused := mysqlconn.ServerError(err); refused {
+		f.log.Warn("the follower's history cannot be compared with the leader's", "error", mysqlconn.Describe(err))
+		return "", nil
+	}
+	var texts []string
+	for _, fork := range forks {
+		texts = append(texts, fork.String())
+	}
+	return strings.Join(texts, "; "), err
 }
 
 // copy makes the follower what the leader is.
