@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -300,31 +299,19 @@ func (f *follower) ready(ctx context.Context, h *hold, p *pair) error {
 }
 
 // forked says where the follower's history and the leader's part though their numbers do not
-// tell. Where the account may not read one of their binlogs nothing is known, which is told.
+// tell.
 func (f *follower) forked(ctx context.Context, p *pair) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	var sides [2]*lineage.Server
-	for i, n := range []struct {
-		NodeConfig
-		*node.Server
-	}{{f.node, p.follower}, {f.leader, p.leader}} {
-		var err error
-		o := stream.Options{Leader: f.cfg.reach(n.NodeConfig, "bellwether lineage"), Flavor: p.leader.Flavor}
-		if sides[i], err = lineage.Ask(ctx, n.DB, o); err != nil {
-			return "", err
-		}
+	side := func(n NodeConfig, s *node.Server) lineage.Side {
+		return lineage.Side{DB: s.DB, Binlog: stream.Options{Leader: f.cfg.reach(n, "bellwether lineage"), Flavor: p.leader.Flavor}}
 	}
-	forks, err := lineage.Find(ctx, sides[0], sides[1])
-	if _, _, refused := mysqlconn.ServerError(err); refused {
-		f.log.Warn("the follower's history cannot be compared with the leader's", "error", mysqlconn.Describe(err))
-		return "", nil
+	forks, err := lineage.Compare(ctx, side(f.node, p.follower), side(f.leader, p.leader))
+	if errors.Is(err, lineage.ErrUnknown) {
+		f.log.Warn("a follower with another history would not be noticed", "error", err)
+		err = nil
 	}
-	var texts []string
-	for _, fork := range forks {
-		texts = append(texts, fork.String())
-	}
-	return strings.Join(texts, "; "), err
+	return lineage.String(forks), err
 }
 
 // copy makes the follower what the leader is.

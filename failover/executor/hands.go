@@ -198,7 +198,7 @@ func (h *hands) perform(ctx context.Context, a *failover.Action) failover.Done {
 			if a.Code != "" { // a repair: nobody has compared them
 				var forks []lineage.Fork
 				if forks, err = h.forks(ctx, a.Node, a.Leader); err == nil && len(forks) > 0 {
-					d.Fork, err = forkText(forks), errForked
+					d.Fork, err = lineage.String(forks), errForked
 				}
 			}
 			if err == nil {
@@ -520,68 +520,4 @@ func (h *hands) followFrom(ctx context.Context, s, leader *server, alone bool) e
 		return s.standAside(ctx)
 	}
 	return s.follow(ctx, leader.address, h.cfg.Replication, alone)
-}
-
-// rejoin takes a node back. What the leader does not hold is saved first. Then the engine
-// makes the node equal to the leader; without one, or where that is not wanted, it stays as it
-// is: read-only, following nobody, serving nothing.
-func (h *hands) rejoin(ctx context.Context, s *server, a *failover.Action) error {
-	switch st, err := look(ctx, s.db, s.flavor); {
-	case err != nil:
-		return fmt.Errorf("%s: %w", s.name, err)
-	case st.Copying:
-		return s.errHalf()
-	}
-	if _, err := s.fenceHard(ctx, h.cfg.own()); err != nil {
-		return err
-	}
-	if s.mariadb() {
-		if err := s.exec(ctx, "STOP ALL SLAVES"); err != nil {
-			return err
-		}
-	} else if err := s.exec(ctx, "STOP REPLICA"); err != nil {
-		return err
-	}
-	st, err := look(ctx, s.db, s.flavor)
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
-	}
-	leader, err := h.server(ctx, a.Leader)
-	if err != nil {
-		return err
-	}
-	// The leader is asked after the node: it can only have more by then.
-	lst, err := look(ctx, leader.pool, leader.flavor)
-	if err != nil {
-		return fmt.Errorf("%s: %w", leader.name, err)
-	}
-	forks, err := h.forks(ctx, s.name, leader.name)
-	if err != nil {
-		return err
-	}
-	lst = lst.without(forks)
-	own := divergent(st, lst)
-	if own.IsEmpty() {
-		return h.followFrom(ctx, s, leader, true)
-	}
-	// Whoever copies it anew lets it follow, and its applier must wait for nobody.
-	if err := s.acknowledge(ctx); err != nil {
-		return err
-	}
-	where := "they were not saved"
-	if h.rescue != nil {
-		path, err := h.rescue(ctx, rescueRequest{server: s, node: st, leader: lst, own: own, epoch: a.Epoch})
-		if err != nil {
-			return fmt.Errorf("%s has %d transactions of its own (%s), and they could not be saved: %w", s.name, own.Count(), own, err)
-		}
-		where = "saved in " + path
-	}
-	if h.cfg.Engine == nil || h.cfg.Keep || h.rescue == nil {
-		return fmt.Errorf("%s has %d transactions of its own (%s), %s: it is quarantined until it is copied anew", s.name, own.Count(), own, where)
-	}
-	h.log.Warn("a returned leader had transactions of its own; it is made equal to the leader", "node", s.name, "transactions", own.Count(), "gtids", own.String(), "where", where)
-	if err := s.standAside(ctx); err != nil {
-		return err
-	}
-	return h.cfg.Engine.Repair(s.name)
 }

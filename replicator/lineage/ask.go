@@ -3,6 +3,7 @@ package lineage
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,13 +18,52 @@ type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
+// Side is one of two servers that are compared.
+type Side struct {
+	DB     Querier        // an account that may list binlog files: BINLOG MONITOR, on MySQL REPLICATION CLIENT
+	Binlog stream.Options // an account with REPLICATION SLAVE; ServerID and Loose are set here
+}
+
+// ErrUnknown says that an account may not see what would have to be compared.
+var ErrUnknown = errors.New("the histories of two servers cannot be compared")
+
+// Compare asks both servers and is Find.
+func Compare(ctx context.Context, node, leader Side) ([]Fork, error) {
+	forks, err := ask2(ctx, node, leader)
+	if _, _, refused := mysqlconn.ServerError(err); refused {
+		err = fmt.Errorf("%w: %s", ErrUnknown, mysqlconn.Describe(err))
+	}
+	return forks, err
+}
+
+// ask2 asks the node before the leader, so that what comes meanwhile is nothing that the leader lacks.
+func ask2(ctx context.Context, node, leader Side) ([]Fork, error) {
+	n, err := ask(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	l, err := ask(ctx, leader)
+	if err != nil {
+		return nil, err
+	}
+	return Find(ctx, n, l)
+}
+
+// String is for people.
+func String(forks []Fork) string {
+	var texts []string
+	for _, f := range forks {
+		texts = append(texts, f.String())
+	}
+	return strings.Join(texts, "; ")
+}
+
 // latestFiles is how many of a server's binlog files are looked at.
 const latestFiles = 8
 
-// Ask finds out what a server has. q's account may list binlog files (BINLOG MONITOR, on MySQL
-// REPLICATION CLIENT). Of the two servers the node is asked before the leader, so that what comes
-// meanwhile is nothing that the leader lacks.
-func Ask(ctx context.Context, q Querier, binlog stream.Options) (*Server, error) {
+// ask finds out what a server has.
+func ask(ctx context.Context, side Side) (*Server, error) {
+	q, binlog := side.DB, side.Binlog
 	s := &Server{Binlog: binlog}
 	query := "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_purged"
 	if binlog.Flavor == gtid.MariaDB {

@@ -1,0 +1,137 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/bellwetherdb/bellwether/failover"
+	"github.com/bellwetherdb/bellwether/internal/gtid"
+	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
+	"github.com/bellwetherdb/bellwether/replicator/lineage"
+	"github.com/bellwetherdb/bellwether/replicator/stream"
+)
+
+// compare tells where a node's history and the leader's part though their numbers do not. It
+// changes neither.
+func (h *hands) compare(ctx context.Context, a *failover.Action) failover.Done {
+	d := failover.Done{ID: a.ID}
+	forks, err := h.forks(ctx, a.Node, a.Leader)
+	if err != nil {
+		d.Err = describe(err)
+	}
+	d.Fork = lineage.String(forks)
+	return d
+}
+
+// forks compares what two nodes have under the same GTIDs. Where the accounts may not see that,
+// nothing is known, which is told.
+func (h *hands) forks(ctx context.Context, node, leader string) ([]lineage.Fork, error) {
+	side := func(name string) (lineage.Side, error) {
+		s, err := h.server(ctx, name)
+		if err != nil {
+			return lineage.Side{}, err
+		}
+		return lineage.Side{DB: s.pool, Binlog: stream.Options{Flavor: s.flavor, Leader: mysqlconn.Config{
+			Address: s.address, User: h.cfg.Replication.User, Password: h.cfg.Replication.Password, TLS: h.cfg.TLS,
+			ConnectTimeout: h.cfg.ConnectTimeout, Program: "bellwether lineage",
+		}}}, nil
+	}
+	n, err := side(node)
+	if err != nil {
+		return nil, err
+	}
+	l, err := side(leader)
+	if err != nil {
+		return nil, err
+	}
+	forks, err := lineage.Compare(ctx, n, l)
+	if errors.Is(err, lineage.ErrUnknown) {
+		h.log.Warn("a node with another history than the leader's would not be noticed", "node", node, "leader", leader, "error", err)
+		err = nil
+	}
+	return forks, err
+}
+
+// errForked says that a node has other transactions than its leader under the same GTIDs.
+var errForked = errors.New("it has other transactions than the leader under the same GTIDs")
+
+// without is the state of a server that has only what another one has of it, too: what is behind a
+// fork is none of that, whatever its number.
+func (s *state) without(forks []lineage.Fork) *state {
+	out := *s
+	out.Written = maps.Clone(s.Written)
+	for _, f := range forks {
+		if s.Flavor == gtid.MySQL {
+			out.Executed = out.Executed.Subtract(f.Common)
+		} else {
+			out.Written[f.Writer] = f.First - 1
+		}
+	}
+	return &out
+}
+
+// rejoin takes a node back. What the leader does not hold is saved first. Then the engine
+// makes the node equal to the leader; without one, or where that is not wanted, it stays as it
+// is: read-only, following nobody, serving nothing.
+func (h *hands) rejoin(ctx context.Context, s *server, a *failover.Action) error {
+	switch st, err := look(ctx, s.db, s.flavor); {
+	case err != nil:
+		return fmt.Errorf("%s: %w", s.name, err)
+	case st.Copying:
+		return s.errHalf()
+	}
+	if _, err := s.fenceHard(ctx, h.cfg.own()); err != nil {
+		return err
+	}
+	if s.mariadb() {
+		if err := s.exec(ctx, "STOP ALL SLAVES"); err != nil {
+			return err
+		}
+	} else if err := s.exec(ctx, "STOP REPLICA"); err != nil {
+		return err
+	}
+	st, err := look(ctx, s.db, s.flavor)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	leader, err := h.server(ctx, a.Leader)
+	if err != nil {
+		return err
+	}
+	// The leader is asked after the node: it can only have more by then.
+	lst, err := look(ctx, leader.pool, leader.flavor)
+	if err != nil {
+		return fmt.Errorf("%s: %w", leader.name, err)
+	}
+	forks, err := h.forks(ctx, s.name, leader.name)
+	if err != nil {
+		return err
+	}
+	lst = lst.without(forks)
+	own := divergent(st, lst)
+	if own.IsEmpty() {
+		return h.followFrom(ctx, s, leader, true)
+	}
+	// Whoever copies it anew lets it follow, and its applier must wait for nobody.
+	if err := s.acknowledge(ctx); err != nil {
+		return err
+	}
+	where := "they were not saved"
+	if h.rescue != nil {
+		path, err := h.rescue(ctx, rescueRequest{server: s, node: st, leader: lst, own: own, epoch: a.Epoch})
+		if err != nil {
+			return fmt.Errorf("%s has %d transactions of its own (%s), and they could not be saved: %w", s.name, own.Count(), own, err)
+		}
+		where = "saved in " + path
+	}
+	if h.cfg.Engine == nil || h.cfg.Keep || h.rescue == nil {
+		return fmt.Errorf("%s has %d transactions of its own (%s), %s: it is quarantined until it is copied anew", s.name, own.Count(), own, where)
+	}
+	h.log.Warn("a returned leader had transactions of its own; it is made equal to the leader", "node", s.name, "transactions", own.Count(), "gtids", own.String(), "where", where)
+	if err := s.standAside(ctx); err != nil {
+		return err
+	}
+	return h.cfg.Engine.Repair(s.name)
+}
