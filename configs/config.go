@@ -208,9 +208,11 @@ type Routing struct {
 	// could serve them; 0: no limit. LeaderOverload is what one more does.
 	MaxLeaderReads int    `yaml:"max_leader_reads"`
 	LeaderOverload string `yaml:"leader_overload"` // wait | error
-	Pin            bool   `yaml:"pin"`             // a session stays on its follower while that is eligible
-	Balance        string `yaml:"balance"`         // load | latency: how a follower is chosen
-	Rules          []Rule `yaml:"rules"`           // first match wins
+	// TransactionReplay runs a transaction that is lost with the leader again on the next one.
+	TransactionReplay bool   `yaml:"transaction_replay"`
+	Pin               bool   `yaml:"pin"`     // a session stays on its follower while that is eligible
+	Balance           string `yaml:"balance"` // load | latency: how a follower is chosen
+	Rules             []Rule `yaml:"rules"`   // first match wins
 }
 
 // Rule narrows or widens where matching statements go. All given conditions must hold.

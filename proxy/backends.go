@@ -209,6 +209,9 @@ const clientOnly = wire.ClientSSL | wire.ClientCompress | wire.ClientZstdCompres
 // waited for, up to the pool's wait.
 func (s *session) homeConn(ctx context.Context) (*backend, error) {
 	b, err := s.tryHome(ctx)
+	if errors.Is(err, errTransactionLost) && s.mayReplay() && s.runAgain(ctx) {
+		return s.home, nil
+	}
 	for deadline := (time.Time{}); unreached(err) && ctx.Err() == nil; b, err = s.tryHome(ctx) {
 		if deadline.IsZero() {
 			deadline = time.Now().Add(s.srv.settings.Load().Pool.Wait)

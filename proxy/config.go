@@ -65,6 +65,8 @@ type Settings struct {
 	// follower could serve them; 0: no limit. RedirectWait is how long one more waits.
 	MaxLeaderReads int
 	RedirectWait   time.Duration
+	// ReplayTransactions runs a transaction that is lost with the leader again on the next.
+	ReplayTransactions bool
 
 	MaxConnections               int // 0: no limit
 	MaxConnectionsPerUser        int // 0: no limit

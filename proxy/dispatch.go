@@ -18,6 +18,9 @@ func (s *session) dispatch(ctx context.Context, req *request) error {
 	payload := req.payload()
 	cmd := wire.Command(payload[0])
 	s.stateBefore = s.state.version
+	if s.replay != nil && !keepsRecord(cmd) {
+		s.replay.spoilt = true
+	}
 	switch cmd {
 	case wire.ComQuery:
 		return s.query(ctx, req)
@@ -57,6 +60,15 @@ func (s *session) dispatch(ctx context.Context, req *request) error {
 	}
 }
 
+// keepsRecord says whether a command can come in a transaction that is to be run again.
+func keepsRecord(cmd wire.Command) bool {
+	switch cmd {
+	case wire.ComQuery, wire.ComStmtExecute, wire.ComStmtPrepare, wire.ComStmtClose, wire.ComPing:
+		return true
+	}
+	return false
+}
+
 // toHome runs a command on the home connection, whatever it is.
 func (s *session) toHome(ctx context.Context, cmd wire.Command, req *request) error {
 	if cmd == wire.ComSetOption || cmd == wire.ComRegisterSlave {
@@ -93,6 +105,13 @@ func (s *session) runHome(ctx context.Context, cmd wire.Command, req *request, d
 		if lost && !tried && s.again(req, &a, f) {
 			s.retryHome(be)
 			continue
+		}
+		if lost && s.mayReplayUnder(req, &a, f) {
+			if s.runAgain(ctx) {
+				continue
+			}
+			s.answered()
+			return a, s.replayFails(&a)
 		}
 		s.answered()
 		switch {
@@ -279,11 +298,17 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	if err != nil {
 		return s.notRun(req, err)
 	}
-	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead, fateOf(st))
+	f := fateOf(st)
+	if st.Verb == router.VerbBegin && !st.Multi && !s.inTransaction() && s.view.Autocommit {
+		f = fateNothing
+	}
+	step := s.toRecord(wire.ComQuery, req, st, nil)
+	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead, f)
 	if a.lost {
 		return a, err
 	}
 	if err == nil {
+		s.record(step, &a)
 		s.noteChange(st, &a)
 		s.noteLast(st, &a)
 		s.noteAfter(ctx, text, st, &a)

@@ -23,13 +23,17 @@ func (x *insertID) answered(ok []byte) {
 	if x.unsure {
 		return
 	}
+	x.unsure = okInsertID(ok) != 0
+}
+
+// okInsertID is the id that an OK tells.
+func okInsertID(ok []byte) uint64 {
 	_, n := wire.LenencInt(ok[1:]) // rows
 	if n == 0 {
-		return
+		return 0
 	}
-	if id, m := wire.LenencInt(ok[1+n:]); m > 0 && id != 0 {
-		x.unsure = true
-	}
+	id, _ := wire.LenencInt(ok[1+n:])
+	return id
 }
 
 // forget is for a session that begins anew.

@@ -107,6 +107,7 @@ func (s *session) lostHome(cause error, a *answer, f fate) error {
 	bound := s.boundHome() || s.home != nil && s.outdated()
 	unfinished, nothing := s.unfinished(), f == fateNothing && !s.inTransaction()
 	s.abandonHome()
+	s.replay = nil
 	a.lost = true
 	s.noteLost()
 	if s.killed.Load() || a.forwarded {

@@ -27,9 +27,10 @@ type metrics struct {
 	evicted   func() uint64          // keys of shared floors that were forgotten
 	waits     [numWaitOutcomes]atomic.Uint64
 	waitTime  prometheus.Histogram
+	replays   [numReplays]atomic.Uint64 // of lost transactions, by outcome
 	routed    [router.NumTargets][router.NumReasons]atomic.Uint64
 
-	acceptedDesc, openDesc, poolDesc, dialDesc, learnedDesc, abandonedDesc, rejectedDesc, routedDesc, nodeDesc, connDesc, waitDesc, evictedDesc *prometheus.Desc
+	acceptedDesc, openDesc, poolDesc, dialDesc, learnedDesc, abandonedDesc, rejectedDesc, routedDesc, nodeDesc, connDesc, waitDesc, evictedDesc, replayDesc *prometheus.Desc
 }
 
 func newMetrics(store *topology.Store) *metrics {
@@ -49,6 +50,7 @@ func newMetrics(store *topology.Store) *metrics {
 		rejectedDesc:  desc("client_rejections_total", "Clients not let in, by error code.", "code"),
 		evictedDesc:   desc("shared_floors_evicted_total", "Keys of the hint session=key that were forgotten for want of room; they read at the leader's position the next time."),
 		waitDesc:      desc("causal_waits_total", "Reads that no follower could serve at once for what their session must see, by outcome.", "outcome"),
+		replayDesc:    desc("transaction_replays_total", "Transactions that were lost with a leader and run again (routing.transaction_replay), by outcome: done, differed, failed.", "outcome"),
 		waitTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "bellwether", Name: "causal_wait_seconds", Help: "How long such reads waited, those that went to the leader at once left out.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 12),
@@ -81,7 +83,7 @@ func (m *metrics) refused(err error) {
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.acceptedDesc, m.openDesc, m.poolDesc, m.dialDesc, m.learnedDesc, m.abandonedDesc, m.rejectedDesc, m.routedDesc, m.nodeDesc, m.connDesc, m.waitDesc, m.evictedDesc,
+		m.acceptedDesc, m.openDesc, m.poolDesc, m.dialDesc, m.learnedDesc, m.abandonedDesc, m.rejectedDesc, m.routedDesc, m.nodeDesc, m.connDesc, m.waitDesc, m.evictedDesc, m.replayDesc,
 	} {
 		ch <- d
 	}
@@ -117,6 +119,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for o := range m.waits {
 		counter(m.waitDesc, m.waits[o].Load(), waitOutcomes[o])
+	}
+	for o := range m.replays {
+		counter(m.replayDesc, m.replays[o].Load(), replayOutcomes[o])
 	}
 	m.waitTime.Collect(ch)
 	for t := range m.routed {

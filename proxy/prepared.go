@@ -224,6 +224,13 @@ func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *reques
 	if (cmd == wire.ComStmtExecute || cmd == wire.ComStmtBulkExecute) && !own && p.sql != nil {
 		f = fateOf(&p.class)
 	}
+	var step *replayStep
+	if f != fateUnknown || s.replay != nil {
+		step = s.toRecord(cmd, req, &p.class, p)
+	}
+	if own || p.cursor || p.long || cmd != wire.ComStmtExecute {
+		step = nil
+	}
 	a, err := s.runStatement(ctx, cmd, req, p, own, f)
 	if err != nil || a.lost {
 		return a, err
@@ -241,7 +248,9 @@ func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *reques
 			return a, err
 		}
 	}
-	return a, s.after(s.home, &a)
+	err = s.after(s.home, &a)
+	s.record(step, &a)
+	return a, err
 }
 
 // readyStatement returns a home connection on which the statement is prepared. The error
@@ -288,6 +297,13 @@ func (s *session) runStatement(ctx context.Context, cmd wire.Command, req *reque
 		if lost && !tried && s.again(req, &a, f) {
 			s.retryHome(be)
 			continue
+		}
+		if lost && !own && s.mayReplayUnder(req, &a, f) {
+			if s.runAgain(ctx) {
+				continue
+			}
+			s.answered()
+			return a, s.replayFails(&a)
 		}
 		s.answered()
 		if lost {
@@ -360,7 +376,9 @@ func (s *session) exchangeStatement(b *backend, cmd wire.Command, req *request, 
 	if cmd == wire.ComStmtExecute && here.types != p.types {
 		here.types = p.types
 		if full, ok := s.withTypes(req, p); ok && req.whole {
-			s.held = len(req.bytes)
+			if !req.own {
+				s.held = len(req.bytes)
+			}
 			return s.relay(b, cmd, full)
 		}
 	}

@@ -18,6 +18,7 @@ type answer struct {
 	plain     bool   // the last result was no rows but an OK
 	affected  uint64 // as that OK tells
 	warnings  uint16 // of the last result
+	insertID  uint64 // as that OK tells, where the transaction is recorded
 	stmt      wire.StmtPrepareOK
 }
 
@@ -137,7 +138,7 @@ func (s *session) relay(b *backend, cmd wire.Command, request []byte) (answer, e
 
 // send forwards bytes to the client.
 func (s *session) send(p []byte, a *answer) error {
-	if len(p) == 0 {
+	if len(p) == 0 || s.replay != nil && s.replay.heard(p) {
 		return nil
 	}
 	a.forwarded = true
@@ -157,6 +158,9 @@ func (s *session) inspect(b *backend, ev wire.Event, pkt []byte, a *answer) []by
 	case wire.EvOK:
 		if a.plain = pkt[wire.HeaderLen] == wire.HeaderOK; a.plain {
 			a.affected, _ = wire.LenencInt(pkt[wire.HeaderLen+1:])
+			if s.replay != nil {
+				a.insertID = okInsertID(pkt[wire.HeaderLen:])
+			}
 			if !b.follower {
 				s.insertID.answered(pkt[wire.HeaderLen:])
 			}

@@ -80,18 +80,19 @@ type session struct {
 	role        bool // SET ROLE ran on the home connection: followers have the default role, and no reset brings it back
 	locks       bool // LOCK TABLES, or FLUSH TABLES WITH READ LOCK, holds
 
-	nailed          bool      // something is on the home connection that no other can be given, see boundHome
-	doubtful        bool      // a statement failed in a transaction: the server may have ended that
-	insertID        insertID  // of the home connection
-	needsID         bool      // the command under way may ask for it, see insertIDKnown
-	lostAt          time.Time // when a home connection was last lost under a read, see retryHome
-	homeOffered     bool      // the home connection has been offered to others
-	followerOffered bool      // the follower's connection has been
-	begun           bool      // the login was answered
-	changed         bool      // an answer told of a change that no variable tells
-	wantClean       bool      // the next home connection is to be reset: the statement asks about the last
-	about           about     // the last statement
-	place           place     // the follower that the session reads from
+	nailed          bool       // something is on the home connection that no other can be given, see boundHome
+	replay          *recording // of the transaction under way; nil: it is not run again
+	doubtful        bool       // a statement failed in a transaction: the server may have ended that
+	insertID        insertID   // of the home connection
+	needsID         bool       // the command under way may ask for it, see insertIDKnown
+	lostAt          time.Time  // when a home connection was last lost under a read, see retryHome
+	homeOffered     bool       // the home connection has been offered to others
+	followerOffered bool       // the follower's connection has been
+	begun           bool       // the login was answered
+	changed         bool       // an answer told of a change that no variable tells
+	wantClean       bool       // the next home connection is to be reset: the statement asks about the last
+	about           about      // the last statement
+	place           place      // the follower that the session reads from
 
 	working atomic.Bool             // something is under way on the leader; read by Working
 	public  atomic.Pointer[public]  // what others may know
