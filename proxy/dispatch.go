@@ -302,7 +302,7 @@ func (s *session) queryHome(ctx context.Context, req *request, q *router.Query, 
 	if st.Verb == router.VerbBegin && !st.Multi && !s.inTransaction() && s.view.Autocommit {
 		f = fateNothing
 	}
-	step := s.toRecord(wire.ComQuery, req, st, nil)
+	step := s.toRecord(wire.ComQuery, req, q.SQL, st, nil)
 	a, err := s.runHome(ctx, wire.ComQuery, req, st.Class != router.ClassRead, f)
 	if a.lost {
 		return a, err

@@ -226,7 +226,7 @@ func (s *session) executeHome(ctx context.Context, cmd wire.Command, req *reques
 	}
 	var step *replayStep
 	if f != fateUnknown || s.replay != nil {
-		step = s.toRecord(cmd, req, &p.class, p)
+		step = s.toRecord(cmd, req, p.sql, &p.class, p)
 	}
 	if own || p.cursor || p.long || cmd != wire.ComStmtExecute {
 		step = nil

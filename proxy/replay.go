@@ -43,7 +43,7 @@ type replayStep struct {
 
 // toRecord is called before a statement of the client runs on the home connection. It returns
 // what is to be remembered of it once it has run; nil where it cannot be run again.
-func (s *session) toRecord(cmd wire.Command, req *request, st *router.Statement, stmt *statement) *replayStep {
+func (s *session) toRecord(cmd wire.Command, req *request, sql []byte, st *router.Statement, stmt *statement) *replayStep {
 	begins := st.Verb == router.VerbBegin && !st.Multi && !s.inTransaction() && s.view.Autocommit
 	switch {
 	case begins && s.srv.settings.Load().ReplayTransactions:
@@ -55,7 +55,7 @@ func (s *session) toRecord(cmd wire.Command, req *request, st *router.Statement,
 		return nil
 	}
 	s.replay.sum.Reset()
-	if !begins && fateOf(st) == fateUnknown || !req.whole || s.replay.bytes+len(req.bytes) > mostReplayed {
+	if !begins && fateOf(st) == fateUnknown || asksInsertID(sql, st) || !req.whole || s.replay.bytes+len(req.bytes) > mostReplayed {
 		return nil
 	}
 	insert := st.Verb == router.VerbInsert || st.Verb == router.VerbReplace
