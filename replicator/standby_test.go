@@ -71,20 +71,24 @@ func TestStandBy(t *testing.T) {
 			defer close(done)
 			_, _ = busy.ExecContext(ctx, "DO SLEEP(5)")
 		}()
-		nodetest.WaitFor(t, ctx, "a long statement", func() bool {
-			p, err := f.open(ctx, 1)
-			if err != nil {
-				return false
+		runs := func(want bool) func() bool {
+			return func() bool {
+				p, err := f.open(ctx, 1)
+				if err != nil {
+					return false
+				}
+				defer p.close()
+				w, err := working(ctx, p.follower)
+				return err == nil && w == want
 			}
-			defer p.close()
-			w, err := working(ctx, p.follower)
-			return err == nil && w
-		})
+		}
+		nodetest.WaitFor(t, ctx, "a long statement", runs(true))
 		long()
 		if f.standBy(ctx, held.by); !owns() {
 			t.Error("an owner for whom a statement runs is ended")
 		}
 		<-done
+		nodetest.WaitFor(t, ctx, "its end", runs(false)) // its client is answered before it is shown as asleep
 
 		f.standBy(ctx, held.by)
 		long()

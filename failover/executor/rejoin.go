@@ -33,7 +33,7 @@ func (h *hands) forks(ctx context.Context, node, leader string) ([]lineage.Fork,
 		if err != nil {
 			return lineage.Side{}, err
 		}
-		return lineage.Side{DB: s.pool, Binlog: stream.Options{Flavor: s.flavor, Leader: mysqlconn.Config{
+		return lineage.Side{DB: s.pool, Files: true, Binlog: stream.Options{Flavor: s.flavor, Leader: mysqlconn.Config{
 			Address: s.address, User: h.cfg.Replication.User, Password: h.cfg.Replication.Password, TLS: h.cfg.TLS,
 			ConnectTimeout: h.cfg.ConnectTimeout, Program: "bellwether lineage",
 		}}}, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
@@ -22,7 +23,14 @@ type Querier interface {
 type Side struct {
 	DB     Querier        // an account that may list binlog files: BINLOG MONITOR, on MySQL REPLICATION CLIENT
 	Binlog stream.Options // an account with REPLICATION SLAVE; ServerID and Loose are set here
+	// Files has what the latest binlog files begin with compared too: where the node may have
+	// followed what had forked. One to which an engine replicates is compared before it does.
+	Files bool
 }
+
+// standstill is how long a server may take to tell of its binlog files. One whose commits wait for an
+// acknowledgement tells nothing before that comes, and it may be the node's own that is waited for.
+const standstill = time.Second
 
 // ErrUnknown says that an account may not see what would have to be compared.
 var ErrUnknown = errors.New("the histories of two servers cannot be compared")
@@ -84,7 +92,14 @@ func ask(ctx context.Context, side Side) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Starts, err = startsOf(ctx, q, binlog)
+	if !side.Files {
+		return s, nil
+	}
+	fctx, cancel := context.WithTimeout(ctx, standstill)
+	defer cancel()
+	if s.Starts, err = startsOf(fctx, q, binlog); err != nil && fctx.Err() != nil && ctx.Err() == nil {
+		s.Starts, err = nil, nil
+	}
 	return s, err
 }
 

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // side asks a server what Find must know of it.
 func side(t *testing.T, ctx context.Context, n *sandbox.Node, s *node.Server) *Server {
 	t.Helper()
-	out, err := ask(ctx, Side{s.DB, stream.Options{Leader: mysqlconn.Config{Address: n.Socket(), User: "root"}, Flavor: s.Flavor}})
+	out, err := ask(ctx, Side{s.DB, stream.Options{Leader: mysqlconn.Config{Address: n.Socket(), User: "root"}, Flavor: s.Flavor}, true})
 	if err != nil {
 		t.Fatal(err)
 	}
