@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/bellwetherdb/bellwether/internal/binlog"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/replicator/stream"
@@ -61,38 +63,50 @@ func Find(ctx context.Context, node, leader *Server) ([]Fork, error) {
 		}
 		out = append(out, f)
 	}
+	places, lines := starts(node, leader), common(node, leader)
+	for _, l := range lines {
+		places = append(places, place{l, l.last})
+	}
+	why, err := compareAll(ctx, node, leader, places)
+	if err != nil {
+		return nil, err
+	}
 	found := map[line]bool{}
-	for _, p := range starts(node, leader) { // the lowest of a line first
-		if found[p.line] {
-			continue
-		}
-		why, err := compare(ctx, node, leader, p)
-		if err != nil {
-			return nil, err
-		}
-		if why != "" {
+	for i, p := range places[:len(places)-len(lines)] { // the lowest of a line first
+		if why[i] != "" && !found[p.line] {
 			found[p.line] = true
-			note(p.line, p.number, why)
+			note(p.line, p.number, why[i])
 		}
 	}
-	for _, l := range common(node, leader) {
-		if found[l] {
-			continue
-		}
-		why, err := compare(ctx, node, leader, place{l, l.last})
-		if err != nil {
-			return nil, err
-		}
-		if why == "" {
+	for i, l := range lines {
+		text := why[len(places)-len(lines)+i]
+		if text == "" || found[l] {
 			continue
 		}
 		first, err := begin(ctx, node, leader, l)
 		if err != nil {
 			return nil, err
 		}
-		note(l, first, why)
+		note(l, first, text)
 	}
 	return out, nil
+}
+
+// atOnce is how many places are looked at at a time: servers may be far away, and each is a
+// connection of its own.
+const atOnce = 6
+
+func compareAll(ctx context.Context, node, leader *Server, places []place) ([]string, error) {
+	why := make([]string, len(places))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, p := range places {
+		g.Go(func() (err error) {
+			why[i], err = compare(ctx, node, leader, p)
+			return err
+		})
+	}
+	return why, g.Wait()
 }
 
 // begin looks for the first transaction of a line that differs, given that the last does:
@@ -132,12 +146,11 @@ func begin(ctx context.Context, node, leader *Server, l line) (uint64, error) {
 // compare reads one transaction on both servers, and says in what they differ; empty where
 // nothing says that they do.
 func compare(ctx context.Context, node, leader *Server, p place) (why string, err error) {
-	x, err := read(ctx, node, p)
-	if err != nil {
-		return "", err
-	}
-	y, err := read(ctx, leader, p)
-	if err != nil {
+	var x, y found
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { x, err = read(gctx, node, p); return err })
+	g.Go(func() (err error) { y, err = read(gctx, leader, p); return err })
+	if err := g.Wait(); err != nil {
 		return "", err
 	}
 	switch {
