@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func TestEtcdWithAccountAndTLS(t *testing.T) {
 	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
 		certs, err := sandbox.NewCerts(filepath.Join(t.TempDir(), "certs"), "127.0.0.1")
 		cluster.Must(t, err)
-		etcd, _ := cluster.StartEtcd(t, certs)
+		etcd, process := cluster.StartEtcd(t, certs)
 		guardEtcd(t, etcd, certs)
 		f := startAutomatic(t, o, fmt.Sprintf("coordination: {etcd: {endpoints: [%q], prefix: /mine/, name: p1, ttl: 6s, user: proxy, password: secret, "+
 			"tls: {mode: verify-identity, ca: %q, cert: %q, key: %q}}}", etcd, certs.CA, certs.ClientCert, certs.ClientKey))
@@ -40,6 +41,22 @@ func TestEtcdWithAccountAndTLS(t *testing.T) {
 			return strings.Contains(m, `bellwether_leader_changes_total{kind="failover",outcome="finished"} 1`) && strings.Contains(m, "bellwether_failover_coordinates 1") &&
 				strings.Contains(m, "bellwether_failover_lease 1") && strings.Contains(m, "bellwether_failover_writes 1") && strings.Contains(m, "bellwether_failover_changing 0")
 		})
+
+		// A proxy that starts while nobody can log in to etcd serves nothing that it may not, and all
+		// as soon as somebody can.
+		cluster.Must(t, process.Signal(syscall.SIGSTOP))
+		f.proxy.Kill()
+		f.proxy.Restart()
+		if v := stateOf(t, f.proxy); v.Lease || v.Writes {
+			t.Errorf("without etcd: %+v", v)
+		}
+		cluster.Eventually(t, "it tried", func() bool { return strings.Contains(f.proxy.Log(), "etcd cannot be asked") })
+		cluster.Must(t, process.Signal(syscall.SIGCONT))
+		cluster.Eventually(t, "it coordinates again", func() bool {
+			v := stateOf(t, f.proxy)
+			return v.Leader == next.Name() && v.Coordinates && v.Writes
+		})
+		cluster.Must(t, mayWrite(f.proxy.DB(sandbox.AppAccount, sandbox.AppSchema), 2))
 	})
 }
 

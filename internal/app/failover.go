@@ -116,22 +116,26 @@ func (a *App) coordinator(dir string) (coord.Coordinator, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("coordination.etcd: %w", err)
 	}
-	a.closers = append(a.closers, client.Close)
+	connect := func(ctx context.Context) (*clientv3.Client, error) {
+		attempt := client
+		attempt.Context = ctx
+		return clientv3.New(attempt)
+	}
 	prefix := strings.TrimSuffix(c.Etcd.Prefix, "/") + "/"
-	return coord.NewEtcd(client, coord.EtcdConfig{
+	return coord.NewEtcd(connect, coord.EtcdConfig{
 		Self: self, Prefix: prefix, TTL: c.Etcd.TTL, Margin: c.Etcd.TTL / 10, Renew: c.Etcd.TTL / 5,
 	}, a.log.With("part", "coordination")), self, nil
 }
 
-// etcdClient connects to etcd: in the background, but for the login with an account.
-func etcdClient(c *configs.EtcdCoordination) (*clientv3.Client, error) {
+// etcdClient says how etcd is connected to.
+func etcdClient(c *configs.EtcdCoordination) (out clientv3.Config, err error) {
 	password, err := c.Password.Resolve()
 	if err != nil {
-		return nil, fmt.Errorf("password: %w", err)
+		return out, fmt.Errorf("password: %w", err)
 	}
 	encryption, err := mysqlconn.TLS{Mode: c.TLS.Mode, CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key}.Config("")
 	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+		return out, fmt.Errorf("tls: %w", err)
 	}
 	endpoints := c.Endpoints
 	if encryption != nil {
@@ -140,9 +144,9 @@ func etcdClient(c *configs.EtcdCoordination) (*clientv3.Client, error) {
 			endpoints[i] = "https://" + endpoints[i]
 		}
 	}
-	return clientv3.New(clientv3.Config{
+	return clientv3.Config{
 		Endpoints: endpoints, DialTimeout: c.TTL / 2, Logger: zap.NewNop(), TLS: encryption, Username: c.User, Password: password,
-	})
+	}, nil
 }
 
 // heartbeat is the monitor's latest beat in the loop's terms.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -33,9 +34,10 @@ type EtcdConfig struct {
 // Etcd keeps the record in etcd.
 type Etcd struct {
 	state
-	cfg EtcdConfig
-	kv  *clientv3.Client
-	log *slog.Logger
+	cfg     EtcdConfig
+	connect Connect
+	client  atomic.Pointer[clientv3.Client] // nil until etcd could be logged in to
+	log     *slog.Logger
 
 	sharing sync.Mutex // guards the two below
 	lease   clientv3.LeaseID
@@ -44,9 +46,14 @@ type Etcd struct {
 
 var _ Coordinator = (*Etcd)(nil)
 
-// NewEtcd returns a coordinator that begins with Run. The client stays the caller's.
-func NewEtcd(kv *clientv3.Client, cfg EtcdConfig, log *slog.Logger) *Etcd {
-	e := &Etcd{cfg: cfg, kv: kv, log: log}
+// Connect makes a client, whose life is that of the context. It fails where etcd has to be logged
+// in to and does not answer.
+type Connect func(ctx context.Context) (*clientv3.Client, error)
+
+// NewEtcd returns a coordinator that begins with Run, which connects, as often as it takes, and
+// closes the client in the end.
+func NewEtcd(connect Connect, cfg EtcdConfig, log *slog.Logger) *Etcd {
+	e := &Etcd{cfg: cfg, connect: connect, log: log}
 	// Before the first confirmation nothing may be written.
 	e.status.WritesUntil = time.Unix(1, 0)
 	return e
@@ -59,8 +66,16 @@ func (e *Etcd) seenPrefix() string     { return e.cfg.Prefix + "seen/" }
 // Run confirms the record and tries for the coordinator's key every Renew, and
 // once more at each change of the record.
 func (e *Etcd) Run(ctx context.Context) error {
+	kv := e.reach(ctx)
+	if kv == nil {
+		return nil
+	}
+	defer func() { _ = kv.Close() }()
 	defer e.leave()
-	watch := e.kv.Watch(clientv3.WithRequireLeader(ctx), e.recordKey())
+	changed := make(chan struct{}, 1)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { e.watch(ctx, kv, changed) })
 	tick := time.NewTicker(e.cfg.Renew)
 	defer tick.Stop()
 	for {
@@ -72,19 +87,51 @@ func (e *Etcd) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case _, ok := <-watch:
-			if !ok {
-				// The watch ended with its etcd member; the ticks go on.
-				watch = e.kv.Watch(clientv3.WithRequireLeader(ctx), e.recordKey())
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-tick.C:
-				}
-			}
+		case <-changed:
 		}
 	}
 }
+
+// watch tells of changes of the record. It only hastens what the ticks bring: a watch may take
+// long to be created, and ends with its etcd member.
+func (e *Etcd) watch(ctx context.Context, kv *clientv3.Client, changed chan<- struct{}) {
+	for ctx.Err() == nil {
+		for range kv.Watch(clientv3.WithRequireLeader(ctx), e.recordKey()) {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(e.cfg.Renew):
+		}
+	}
+}
+
+// reach connects; nil where ctx ended before that.
+func (e *Etcd) reach(ctx context.Context) *clientv3.Client {
+	for ctx.Err() == nil {
+		own, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the client is still needed to leave
+		stop := context.AfterFunc(ctx, cancel)
+		kv, err := e.connect(own)
+		stop()
+		if err == nil {
+			e.client.Store(kv)
+			return kv
+		}
+		cancel()
+		e.log.Warn("etcd cannot be asked", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(e.cfg.Renew):
+		}
+	}
+	return nil
+}
+
+// errUnreached is what is told before etcd could be logged in to.
+var errUnreached = errors.New("etcd has not been reached yet")
 
 // leave gives the key up, so that a successor need not wait.
 func (e *Etcd) leave() {
@@ -98,7 +145,7 @@ func (e *Etcd) leave() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.Renew)
 	defer cancel()
-	_, _ = e.kv.Revoke(ctx, lease) // else it runs out by itself
+	_, _ = e.client.Load().Revoke(ctx, lease) // else it runs out by itself
 }
 
 // lose is when the key may be another's.
@@ -121,7 +168,7 @@ func (e *Etcd) round(ctx context.Context) error {
 		return err
 	}
 	key := e.coordinatorKey()
-	got, err := e.kv.Txn(ctx).
+	got, err := e.client.Load().Txn(ctx).
 		If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 		Then(clientv3.OpPut(key, e.cfg.Self, clientv3.WithLease(lease)), clientv3.OpGet(key), clientv3.OpGet(e.recordKey()), clientv3.OpGet(e.seenPrefix(), clientv3.WithPrefix())).
 		Else(clientv3.OpGet(key), clientv3.OpGet(key), clientv3.OpGet(e.recordKey()), clientv3.OpGet(e.seenPrefix(), clientv3.WithPrefix())).
@@ -189,7 +236,7 @@ func (e *Etcd) keepLease(ctx context.Context) (clientv3.LeaseID, error) {
 	lease := e.lease
 	e.sharing.Unlock()
 	if lease != 0 {
-		got, err := e.kv.KeepAliveOnce(ctx, lease)
+		got, err := e.client.Load().KeepAliveOnce(ctx, lease)
 		if err == nil && got.TTL > 0 {
 			return lease, nil
 		}
@@ -197,7 +244,7 @@ func (e *Etcd) keepLease(ctx context.Context) (clientv3.LeaseID, error) {
 			return 0, fmt.Errorf("renew the lease: %w", err)
 		}
 	}
-	got, err := e.kv.Grant(ctx, int64(e.cfg.TTL/time.Second))
+	got, err := e.client.Load().Grant(ctx, int64(e.cfg.TTL/time.Second))
 	if err != nil {
 		return 0, fmt.Errorf("take a lease: %w", err)
 	}
@@ -220,8 +267,12 @@ func (e *Etcd) Swap(ctx context.Context, next topology.Record) (topology.Record,
 	if err != nil {
 		return present, fmt.Errorf("write the record: %w", err)
 	}
+	kv := e.client.Load()
+	if kv == nil {
+		return present, errUnreached
+	}
 	key := e.recordKey()
-	got, err := e.kv.Txn(ctx).
+	got, err := kv.Txn(ctx).
 		If(clientv3.Compare(clientv3.ModRevision(key), "=", next.Revision)).
 		Then(clientv3.OpPut(key, string(value))).
 		Else(clientv3.OpGet(key)).
@@ -263,7 +314,7 @@ func (e *Etcd) Share(ctx context.Context, seen json.RawMessage) error {
 		return fmt.Errorf("share what is seen: %w", err)
 	}
 	asked := time.Now()
-	got, err := e.kv.Txn(ctx).Then(
+	got, err := e.client.Load().Txn(ctx).Then( // there is a lease, so there is a client
 		clientv3.OpPut(e.seenPrefix()+e.cfg.Self, string(value), clientv3.WithLease(lease)),
 		clientv3.OpGet(e.seenPrefix(), clientv3.WithPrefix()), // they have something to tell when we have
 	).Commit()

@@ -53,20 +53,23 @@ func startEtcd(t *testing.T) (endpoint string, process *os.Process) {
 	return urls[0], cmd.Process
 }
 
+// to connects without an account.
+func to(endpoint string) Connect {
+	return func(ctx context.Context) (*clientv3.Client, error) {
+		return clientv3.New(clientv3.Config{Context: ctx, Endpoints: []string{endpoint}, DialTimeout: 20 * time.Second, Logger: zap.NewNop()})
+	}
+}
+
 // proxies starts coordinators of one fleet.
 func proxies(t *testing.T, endpoint string, names ...string) []*Etcd {
 	t.Helper()
 	var out []*Etcd
 	for _, name := range names {
-		kv, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 20 * time.Second, Logger: zap.NewNop()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := NewEtcd(kv, EtcdConfig{Self: name, Prefix: "/test/", TTL: 4 * time.Second, Margin: time.Second, Renew: 100 * time.Millisecond}, slog.New(slog.DiscardHandler))
+		e := NewEtcd(to(endpoint), EtcdConfig{Self: name, Prefix: "/test/", TTL: 4 * time.Second, Margin: time.Second, Renew: 100 * time.Millisecond}, slog.New(slog.DiscardHandler))
 		ctx, stop := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = e.Run(ctx) })
-		t.Cleanup(func() { stop(); wg.Wait(); kv.Close() })
+		t.Cleanup(func() { stop(); wg.Wait() })
 		out = append(out, e)
 	}
 	return out
@@ -164,13 +167,8 @@ func TestScenario36Etcd(t *testing.T) {
 // The coordinator leaves: the other one takes over.
 func TestEtcdSuccession(t *testing.T) {
 	endpoint, _ := startEtcd(t)
-	kv, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer kv.Close()
 	cfg := EtcdConfig{Self: "p1", Prefix: "/test/", TTL: 4 * time.Second, Margin: time.Second, Renew: 100 * time.Millisecond}
-	first := NewEtcd(kv, cfg, slog.New(slog.DiscardHandler))
+	first := NewEtcd(to(endpoint), cfg, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- first.Run(ctx) }()
