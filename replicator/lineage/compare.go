@@ -3,6 +3,7 @@ package lineage
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/bellwetherdb/bellwether/internal/binlog"
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -94,23 +95,41 @@ func bytesOf(values []binlog.Value) []binlog.Value {
 }
 
 // differ says in what two transactions of the same GTID are not the same one; empty where
-// nothing says so.
+// nothing says so. Of statements only their time is looked at, and that only where neither has
+// rows: savepoints, and the definition of CREATE TABLE ... SELECT, are written down in different
+// ways.
 func differ(a, b *transaction) string {
-	for i := range min(len(a.changes), len(b.changes)) {
-		x, y := &a.changes[i], &b.changes[i]
-		switch {
-		case x.table != y.table && (x.table == "" || y.table == ""):
-			return "" // a statement here, rows there: by binlog_format, or as CREATE TABLE ... SELECT
-		case x.table != y.table:
-			return fmt.Sprintf("one changes %s, the other %s", x.table, y.table)
-		case x.began != y.began:
-			return fmt.Sprintf("one began %d s after the other", max(x.began, y.began)-min(x.began, y.began))
-		case !alike(x.columns, x.before, y.columns, y.before) || !alike(x.columns, x.after, y.columns, y.after):
-			return "they give a row of " + x.table + " other values"
+	x, y := a.rows(), b.rows()
+	if len(x) == 0 && len(y) == 0 {
+		x, y = a.changes[:min(1, len(a.changes))], b.changes[:min(1, len(b.changes))]
+	}
+	if len(x) == 0 || len(y) == 0 {
+		return ""
+	}
+	for i := range min(len(x), len(y)) {
+		if why := x[i].differs(&y[i]); why != "" {
+			return why
 		}
 	}
-	if len(a.changes) != len(b.changes) && !a.cut && !b.cut {
-		return fmt.Sprintf("one has %d changes, the other %d", len(a.changes), len(b.changes))
+	if len(x) != len(y) && !a.cut && !b.cut {
+		return fmt.Sprintf("one changes %d rows, the other %d", len(x), len(y))
+	}
+	return ""
+}
+
+// rows are the changes that are rows.
+func (t *transaction) rows() []change {
+	return slices.DeleteFunc(slices.Clone(t.changes), func(c change) bool { return c.table == "" })
+}
+
+func (c *change) differs(o *change) string {
+	switch {
+	case c.table != o.table:
+		return fmt.Sprintf("one changes %s, the other %s", c.table, o.table)
+	case c.began != o.began:
+		return fmt.Sprintf("one began %d s after the other", max(c.began, o.began)-min(c.began, o.began))
+	case !alike(c.columns, c.before, o.columns, o.before) || !alike(c.columns, c.after, o.columns, o.after):
+		return "they give a row of " + c.table + " other values"
 	}
 	return ""
 }

@@ -38,6 +38,8 @@ func work(f gtid.Flavor) []string {
 		"CREATE TABLE types.kinds (id INT PRIMARY KEY, a INT, b VARCHAR(20), UNIQUE KEY (a))",
 		"INSERT INTO types.kinds VALUES (1, 1, 'x'), (2, 2, 'y'), (3, 3, 'z')",
 		"BEGIN", "UPDATE types.kinds SET a = a + 10", "DELETE FROM types.kinds WHERE id = 2", "INSERT INTO types.kinds VALUES (4, 4, NULL)", "COMMIT",
+		"BEGIN", "INSERT INTO types.kinds VALUES (5, 5, 'a')", "SAVEPOINT s", "INSERT INTO types.kinds VALUES (6, 6, 'b')", "ROLLBACK TO s", "INSERT INTO types.kinds VALUES (7, 7, 'c')",
+		"RELEASE SAVEPOINT s", "COMMIT",
 		"ALTER TABLE types.kinds ADD c INT DEFAULT 7", "UPDATE types.kinds SET b = 'w' WHERE id = 1",
 		"CREATE TABLE types.chosen AS SELECT * FROM types.kinds",
 		"INSERT INTO types.chosen SELECT id + n, n, b, c FROM types.kinds, (SELECT 10 n UNION SELECT 20) x",
