@@ -25,6 +25,7 @@ const mostReplayed = 1 << 20
 // TRANSACTION.
 type recording struct {
 	steps  []replayStep
+	leader string // address of the one that it runs on
 	bytes  int
 	spoilt bool // something ran that cannot be run again, or cannot be told apart when it is
 	mute   bool // it is being run again: answers go to sum only
@@ -72,7 +73,9 @@ func (s *session) record(step *replayStep, a *answer) {
 	case step == nil || a.code != 0:
 		r.spoilt = true
 	default:
-		step.sum = r.sum.Sum64()
+		if step.sum = r.sum.Sum64(); len(r.steps) == 0 {
+			r.leader = s.home.address
+		}
 		if step.insert {
 			step.id = a.insertID
 		}
@@ -98,6 +101,10 @@ func (s *session) mayReplay() bool {
 func (s *session) mayReplayUnder(req *request, a *answer, f fate) bool {
 	return s.mayReplay() && f != fateUnknown && req.whole && !a.forwarded && s.unfinished() && !s.boundHome() && !s.outdated()
 }
+
+// errSameLeader says that it was only the connection that was lost: somebody may have ended it,
+// because of this transaction.
+var errSameLeader = errors.New("the leader is still the same")
 
 // errReplay says that a transaction was run again, and did not come out as before.
 var errReplay = errors.New("run again on the new leader it gave another answer")
@@ -146,6 +153,13 @@ func (s *session) runAgain(ctx context.Context) bool {
 }
 
 func (s *session) runSteps(ctx context.Context, r *recording) error {
+	b, err := s.homeConn(ctx)
+	if err != nil {
+		return err
+	}
+	if b.address == r.leader {
+		return errSameLeader
+	}
 	for i := range r.steps {
 		step := &r.steps[i]
 		r.sum.Reset()
@@ -204,7 +218,7 @@ func (s *session) runStep(ctx context.Context, step *replayStep) (a answer, err 
 // replayFails tells the client that its transaction is gone.
 func (s *session) replayFails(a *answer) error {
 	a.lost, a.code = true, wire.ErLockDeadlock
-	return s.fail(a.code, "40001", "Bellwether: the transaction was rolled back: the connection to the leader was lost, and "+errReplay.Error()+"; run it again")
+	return s.fail(a.code, "40001", "Bellwether: the transaction was rolled back: the connection to the leader was lost; run it again")
 }
 
 // Outcomes of running a transaction again.

@@ -24,12 +24,16 @@ func TestSeries(t *testing.T) {
 	if n == 0 {
 		t.Skip("a series of measurements: make rto, or BELLWETHER_SERIES=50")
 	}
-	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
-		w := newWorld(t, o, worldOptions{acks: 1, proxies: 1})
-		m := startMeter(t, w)
-		t.Run("kills", func(t *testing.T) { seriesOfKills(t, w, m, n) })
-		t.Run("switchovers", func(t *testing.T) { seriesOfSwitchovers(t, w, m, n) })
-	})
+	for name, engine := range map[string]bool{"native": false, "engine": true} {
+		t.Run(name, func(t *testing.T) {
+			cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
+				w := newWorld(t, o, worldOptions{acks: 1, proxies: 1, engine: engine})
+				m := startMeter(t, w)
+				t.Run("kills", func(t *testing.T) { seriesOfKills(t, w, m, n) })
+				t.Run("switchovers", func(t *testing.T) { seriesOfSwitchovers(t, w, m, n) })
+			})
+		})
+	}
 }
 
 func seriesOfKills(t *testing.T, w *world, m *meter, n int) {

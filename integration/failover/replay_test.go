@@ -68,7 +68,27 @@ func TestTransactionReplay(t *testing.T) {
 		cluster.Must(t, stmt.QueryRowContext(ctx, 32).Scan(&n))
 		exec(set, "SET time_zone = '+05:00'")
 		exec(asks, "INSERT INTO moves (client, n) VALUES (35, LAST_INSERT_ID() + 2)")
+		// Somebody ends a connection, and not the leader.
+		killed := session(t, ctx, db)
+		exec(killed, "START TRANSACTION")
+		exec(killed, "INSERT INTO moves (client, n) VALUES (37, 1)")
 		slow := make(chan error, 1)
+		go func() {
+			_, err := killed.ExecContext(ctx, "INSERT INTO moves (client, n) SELECT 37, 2 FROM (SELECT SLEEP(60)) x")
+			slow <- err
+		}()
+		cluster.Eventually(t, "it is ended", func() bool {
+			const those = "FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT INTO moves (client, n) SELECT 37%'"
+			if f.Node("db1").Text(t, "SELECT COUNT(*) "+those) != "1" {
+				return false
+			}
+			f.Node("db1").Exec(t, "KILL "+f.Node("db1").Text(t, "SELECT ID "+those))
+			return true
+		})
+		var refused *mysql.MySQLError
+		if err := <-slow; !errors.As(err, &refused) || refused.Number != 1213 {
+			t.Errorf("a transaction whose connection was ended: %v, want 1213", err)
+		}
 		go func() {
 			_, err := busy.ExecContext(ctx, "INSERT INTO moves (client, n) SELECT 31, 2 FROM (SELECT SLEEP(4)) x")
 			slow <- err
@@ -91,7 +111,6 @@ func TestTransactionReplay(t *testing.T) {
 			t.Errorf("the transaction reads %d rows of its own", n)
 		}
 		exec(prepared, "COMMIT")
-		var refused *mysql.MySQLError
 		if _, err := other.ExecContext(ctx, "INSERT INTO moves (client, n) VALUES (33, 2)"); !errors.As(err, &refused) || refused.Number != 1213 || string(refused.SQLState[:]) != "40001" {
 			t.Errorf("a transaction that has read %d: %v, want 1213", was, err)
 		}
