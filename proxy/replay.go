@@ -129,6 +129,8 @@ func (s *session) runAgain(ctx context.Context) bool {
 		s.lostAt = time.Now()
 		s.leaveLeader()
 		if err = s.runSteps(ctx, r); err == nil {
+			r.leader = s.home.address
+			r.sum.Reset() // for the statement that was under way
 			s.srv.metrics.replays[replayDone].Add(1)
 			s.logger().Info("a transaction was lost with the leader, and run again on the next", "statements", len(r.steps), "after", time.Since(began))
 			return true
