@@ -115,8 +115,9 @@ func TestTrap03OtherFollowersServe(t *testing.T) {
 		s.exec("USE newdb")
 		f.caughtUp(t, s)
 		s.want("7", "SELECT a FROM x") // where the session leaves db2, what it saw there must be known first
-		f.caughtUp(t, s)
-		s.want("db3|7", "SELECT name, a FROM shop.whoami, x")
+		if got := s.onFollower("SELECT name, a FROM shop.whoami, x"); got != "db3|7" { // the leader may serve some before
+			t.Errorf("read %s, want it from db3", got)
+		}
 	})
 }
 
