@@ -114,7 +114,7 @@ func TestTrap03OtherFollowersServe(t *testing.T) {
 		})
 		s.exec("USE newdb")
 		f.caughtUp(t, s)
-		s.want("7", "SELECT a FROM x") // where the session leaves db2, what it saw there must be known first
+		s.want("7", "SELECT a FROM x")                                                 // where the session leaves db2, what it saw there must be known first
 		if got := s.onFollower("SELECT name, a FROM shop.whoami, x"); got != "db3|7" { // the leader may serve some before
 			t.Errorf("read %s, want it from db3", got)
 		}
