@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"replicator/apply":    {"internal/binlog", "internal/gtid", "internal/mark", "internal/mysqlconn", "internal/wire", "replicator/link"},
 	"replicator/stream":   {"internal/binlog", "internal/gtid", "internal/mysqlconn", "internal/wire", "replicator/link"},
 	"replicator/relay":    {"internal/binlog", "internal/disk", "internal/gtid"},
-	"replicator/lineage":  {"internal/binlog", "internal/gtid", "internal/mysqlconn", "replicator/stream"},
+	"replicator/lineage":  {"internal/binlog", "internal/gtid", "internal/mysqlconn", "replicator/node", "replicator/stream"},
 	"replicator/quorum":   {"internal/gtid"},
 	"replicator/ack":      {"internal/binlog", "internal/gtid", "internal/mysqlconn", "replicator/node", "replicator/quorum", "replicator/stream"},
 	"replicator/tabledef": {"internal/gtid", "internal/mark", "internal/mysqlconn", "replicator/node"},

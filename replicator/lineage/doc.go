@@ -5,8 +5,9 @@
 // restored image) hands the numbers that it lost out again. By their numbers all sets are in
 // order then, and a follower that kept the lost transactions goes on from behind them: two
 // histories under the same names, and no error anywhere. What tells them apart is what is in
-// the binlogs: [Find] compares the last transaction that both have of each writer, and where
-// the two differ looks for the first that does.
+// the binlogs: [Compare] reads the last transaction that both have of each writer, and the first
+// in each of their latest files, as a server that starts begins a new one. Where only the last
+// differs it looks for the first that does.
 //
 // Two servers never write a transaction down in the same bytes. What must be equal is what
 // replication keeps: which tables, in which order, the second in which the statement began,

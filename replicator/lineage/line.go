@@ -30,18 +30,18 @@ func (l *line) is(g *binlog.GTID, n uint64) bool { return g.String() == l.name(n
 
 // common is what can be compared: each source of MySQL with what neither server has purged,
 // and of each domain of MariaDB the writer of the last transaction that both have by number.
-func common(node, leader *Server) []line {
+func common(follower, leader *server) []line {
 	var out []line
-	if node.Binlog.Flavor == gtid.MySQL {
-		both := node.Executed.Subtract(node.Executed.Subtract(leader.Executed))
-		for _, m := range both.Subtract(node.Purged.Union(leader.Purged)).Lasts() {
+	if !follower.mariadb() {
+		both := follower.executed.Subtract(follower.executed.Subtract(leader.executed))
+		for _, m := range both.Subtract(follower.purged.Union(leader.purged)).Lasts() {
 			out = append(out, line{source: m.Source, mysql: true, last: m.Number})
 		}
 		return out
 	}
 	last := map[uint32]line{}
-	for w, n := range node.Written {
-		if n = min(n, leader.Written[w]); n > last[w.Domain].last {
+	for w, n := range follower.written {
+		if n = min(n, leader.written[w]); n > last[w.Domain].last {
 			last[w.Domain] = line{writer: w, last: n}
 		}
 	}
@@ -58,8 +58,8 @@ type place struct {
 }
 
 // starts are the first transactions of the binlog files of both servers, each once, as far as
-// both have them by number; those of a line in their order.
-func starts(node, leader *Server) []place {
+// both have them by number; those of a line in their order. lines is what they have in common.
+func starts(follower, leader *server, lines []line) []place {
 	var out []place
 	seen := map[place]bool{}
 	add := func(p place) {
@@ -68,27 +68,19 @@ func starts(node, leader *Server) []place {
 			out = append(out, p)
 		}
 	}
-	for _, text := range slices.Concat(node.Starts, leader.Starts) {
-		if node.Binlog.Flavor == gtid.MySQL {
-			before, err := gtid.Parse(gtid.MySQL, text)
-			if err != nil {
-				continue
+	for _, before := range slices.Concat(follower.starts, leader.starts) {
+		if !follower.mariadb() {
+			for _, l := range lines {
+				add(place{l, before.executed.Highest(l.source) + 1})
 			}
-			for _, l := range common(node, leader) {
-				add(place{l, before.Highest(l.source) + 1})
-			}
-			continue
-		}
-		before, err := gtid.ParseBinlogState(text)
-		if err != nil {
 			continue
 		}
 		high := map[uint32]uint64{}
-		for w, n := range before {
+		for w, n := range before.written {
 			high[w.Domain] = max(high[w.Domain], n)
 		}
-		for w, n := range node.Written { // numbers go on from server to server: whoever wrote it
-			add(place{line{writer: w, last: min(n, leader.Written[w])}, high[w.Domain] + 1})
+		for w, n := range follower.written { // numbers go on from server to server: whoever wrote it
+			add(place{line{writer: w, last: min(n, leader.written[w])}, high[w.Domain] + 1})
 		}
 	}
 	slices.SortFunc(out, func(a, b place) int { return cmp.Compare(a.number, b.number) })

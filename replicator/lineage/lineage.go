@@ -16,18 +16,21 @@ import (
 	"github.com/bellwetherdb/bellwether/replicator/stream"
 )
 
-// Server is one of the two.
-type Server struct {
-	// Binlog says how its binlog is read: an account with REPLICATION SLAVE. ServerID and
-	// Loose are set here.
-	Binlog stream.Options
-	// Executed and Purged are MySQL's gtid_executed and gtid_purged.
-	Executed, Purged gtid.Set
-	// Written is MariaDB's gtid_binlog_state.
-	Written gtid.BinlogState
-	// Starts is what was in the binlog before each of its latest files.
-	Starts []string
+// holding is what a server has.
+type holding struct {
+	executed gtid.Set         // MySQL: gtid_executed
+	written  gtid.BinlogState // MariaDB: gtid_binlog_state
 }
+
+// server is one of the two.
+type server struct {
+	binlog stream.Options // how its binlog is read
+	holding
+	purged gtid.Set  // MySQL: gtid_purged
+	starts []holding // what was in the binlog before each of its latest files
+}
+
+func (s *server) mariadb() bool { return s.binlog.Flavor == gtid.MariaDB }
 
 // Fork is where the histories of two servers part though the numbers go on alike.
 type Fork struct {
@@ -50,11 +53,11 @@ func (f Fork) String() string {
 // what is looked for says nothing until it has something.
 const patience = 3 * time.Second
 
-// Find compares what node and leader have in common by number: the last transaction of each
+// find compares what both servers have in common by number: the last transaction of each
 // writer, and the first in each of their latest binlog files, for a server that starts begins a
 // new file, and whatever it numbers anew begins there. It returns the forks that are certain: what
 // neither has in its binlog any more is none. Errors are of the connections.
-func Find(ctx context.Context, node, leader *Server) ([]Fork, error) {
+func find(ctx context.Context, follower, leader *server) ([]Fork, error) {
 	var out []Fork
 	note := func(l line, first uint64, why string) {
 		f := Fork{Writer: l.writer, First: first, Last: l.last, Why: why, name: l.name(first)}
@@ -63,11 +66,12 @@ func Find(ctx context.Context, node, leader *Server) ([]Fork, error) {
 		}
 		out = append(out, f)
 	}
-	places, lines := starts(node, leader), common(node, leader)
+	lines := common(follower, leader)
+	places := starts(follower, leader, lines)
 	for _, l := range lines {
 		places = append(places, place{l, l.last})
 	}
-	why, err := compareAll(ctx, node, leader, places)
+	why, err := compareAll(ctx, follower, leader, places)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +87,7 @@ func Find(ctx context.Context, node, leader *Server) ([]Fork, error) {
 		if text == "" || found[l] {
 			continue
 		}
-		first, err := begin(ctx, node, leader, l)
+		first, err := begin(ctx, follower, leader, l)
 		if err != nil {
 			return nil, err
 		}
@@ -96,13 +100,13 @@ func Find(ctx context.Context, node, leader *Server) ([]Fork, error) {
 // connection of its own.
 const atOnce = 6
 
-func compareAll(ctx context.Context, node, leader *Server, places []place) ([]string, error) {
+func compareAll(ctx context.Context, follower, leader *server, places []place) ([]string, error) {
 	why := make([]string, len(places))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i, p := range places {
 		g.Go(func() (err error) {
-			why[i], err = compare(ctx, node, leader, p)
+			why[i], err = compare(ctx, follower, leader, p)
 			return err
 		})
 	}
@@ -111,9 +115,9 @@ func compareAll(ctx context.Context, node, leader *Server, places []place) ([]st
 
 // begin looks for the first transaction of a line that differs, given that the last does:
 // back in growing steps to one that is the same or not to be had, and by halves from there.
-func begin(ctx context.Context, node, leader *Server, l line) (uint64, error) {
+func begin(ctx context.Context, follower, leader *server, l line) (uint64, error) {
 	differs := func(n uint64) (bool, error) {
-		why, err := compare(ctx, node, leader, place{l, n})
+		why, err := compare(ctx, follower, leader, place{l, n})
 		return why != "", err
 	}
 	high, low := l.last, uint64(0)
@@ -145,10 +149,10 @@ func begin(ctx context.Context, node, leader *Server, l line) (uint64, error) {
 
 // compare reads one transaction on both servers, and says in what they differ; empty where
 // nothing says that they do.
-func compare(ctx context.Context, node, leader *Server, p place) (why string, err error) {
+func compare(ctx context.Context, follower, leader *server, p place) (why string, err error) {
 	var x, y found
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { x, err = read(gctx, node, p); return err })
+	g.Go(func() (err error) { x, err = read(gctx, follower, p); return err })
 	g.Go(func() (err error) { y, err = read(gctx, leader, p); return err })
 	if err := g.Wait(); err != nil {
 		return "", err
@@ -170,14 +174,14 @@ type found struct {
 }
 
 // read looks for a transaction in a server's binlog. What is not there is no error.
-func read(ctx context.Context, s *Server, p place) (found, error) {
+func read(ctx context.Context, s *server, p place) (found, error) {
 	pos, err := before(s, p)
 	if err != nil {
 		return found{}, err
 	}
 	rctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	o := s.Binlog
+	o := s.binlog
 	o.ServerID, o.Loose = stream.NewServerID(), true
 	dump, err := stream.Open(rctx, o, pos)
 	if err != nil {
@@ -231,12 +235,12 @@ func transactionOf(ctx context.Context, src *stream.Source, p *binlog.Part, f gt
 // before is a position from which a server's binlog can be read so that a transaction comes first
 // of its line. On MariaDB another server may have written the number before it; what is asked for
 // then is what comes behind it (Loose).
-func before(s *Server, p place) (gtid.Set, error) {
+func before(s *server, p place) (gtid.Set, error) {
 	if p.line.mysql {
-		return s.Executed.Subtract(p.line.source.Span(p.number, p.number)), nil
+		return s.executed.Subtract(p.line.source.Span(p.number, p.number)), nil
 	}
 	at, high := map[uint32]string{}, map[uint32]uint64{}
-	for w, n := range s.Written {
+	for w, n := range s.written {
 		if w.Domain != p.line.writer.Domain && n >= high[w.Domain] {
 			high[w.Domain], at[w.Domain] = n, fmt.Sprintf("%s-%d", w, n)
 		}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -22,8 +21,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// side asks a server what Find must know of it.
-func side(t *testing.T, ctx context.Context, n *sandbox.Node, s *node.Server) *Server {
+// side asks a server what find must know of it.
+func side(t *testing.T, ctx context.Context, n *sandbox.Node, s *node.Server) *server {
 	t.Helper()
 	out, err := ask(ctx, Side{s.DB, stream.Options{Leader: mysqlconn.Config{Address: n.Socket(), User: "root"}, Flavor: s.Flavor}, true})
 	if err != nil {
@@ -102,11 +101,11 @@ func TestSame(t *testing.T) {
 					nodetest.CatchUp(t, engine(t, ctx, leader, follower), l, f)
 				}
 				a, b := side(t, ctx, follower, f), side(t, ctx, leader, l)
-				forks, err := Find(ctx, a, b)
-				if err != nil || len(forks) > 0 || len(starts(a, b)) == 0 {
-					t.Fatalf("%v, %v, places %v", forks, err, starts(a, b))
-				}
 				lines := common(a, b)
+				forks, err := find(ctx, a, b)
+				if err != nil || len(forks) > 0 || len(starts(a, b, lines)) == 0 {
+					t.Fatalf("%v, %v, places %v", forks, err, starts(a, b, lines))
+				}
 				compared := 0
 				for _, line := range lines {
 					for n := uint64(1); n <= line.last; n++ {
@@ -172,7 +171,9 @@ func TestFork(t *testing.T) {
 			nodetest.Exec(t, ctx, l, fmt.Sprintf("INSERT INTO bank.accounts VALUES (%d, 'lost')", 10+i))
 		}
 		nodetest.Follow(t, ctx, leader, l, f)
-		nodetest.Exec(t, ctx, f, strings.Split(map[gtid.Flavor]string{gtid.MariaDB: "STOP ALL SLAVES", gtid.MySQL: "STOP REPLICA"}[l.Flavor], ";")...)
+		if err := f.StopReplica(ctx); err != nil {
+			t.Fatal(err)
+		}
 		if err := leader.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -181,20 +182,20 @@ func TestFork(t *testing.T) {
 			t.Fatal(err)
 		}
 		l = nodetest.Root(t, ctx, leader)
-		if forks, err := Find(ctx, side(t, ctx, follower, f), side(t, ctx, leader, l)); err != nil || len(forks) > 0 {
+		if forks, err := find(ctx, side(t, ctx, follower, f), side(t, ctx, leader, l)); err != nil || len(forks) > 0 {
 			t.Fatalf("while it only lacks what the follower has: %v, %v", forks, err)
 		}
 		for i := range lost + 5 {
 			nodetest.Exec(t, ctx, l, fmt.Sprintf("INSERT INTO bank.accounts VALUES (%d, 'anew')", 10+i))
 		}
 		a, b := side(t, ctx, follower, f), side(t, ctx, leader, l)
-		if len(b.Starts) < 2 {
-			t.Errorf("the leader's binlog files begin behind %q", b.Starts)
+		if len(b.starts) < 2 {
+			t.Errorf("the leader's binlog files begin behind %v", b.starts)
 		}
-		if a.Binlog.Flavor == gtid.MySQL && !b.Executed.Contains(a.Executed) {
-			t.Fatalf("the numbers tell: %s and %s", a.Executed, b.Executed)
+		if !a.mariadb() && !b.executed.Contains(a.executed) {
+			t.Fatalf("the numbers tell: %s and %s", a.executed, b.executed)
 		}
-		forks, err := Find(ctx, a, b)
+		forks, err := find(ctx, a, b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,8 +204,8 @@ func TestFork(t *testing.T) {
 		}
 		t.Log(forks[0])
 		whole := forks[0]
-		a.Starts, b.Starts = nil, nil // as where they are too long ago: it is looked for from the last
-		if forks, err := Find(ctx, a, b); err != nil || len(forks) != 1 || forks[0].First != whole.First || forks[0].Last != whole.Last {
+		a.starts, b.starts = nil, nil // as where they are too long ago: it is looked for from the last
+		if forks, err := find(ctx, a, b); err != nil || len(forks) != 1 || forks[0].First != whole.First || forks[0].Last != whole.Last {
 			t.Errorf("without the starts of files: %v, %v; want %v", forks, err, whole)
 		}
 		was := common(before, before)
