@@ -16,7 +16,6 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mark"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
-	"github.com/bellwetherdb/bellwether/replicator/lineage"
 )
 
 // hands perform the machine's actions on servers, which replicate themselves or are
@@ -196,10 +195,7 @@ func (h *hands) perform(ctx context.Context, a *failover.Action) failover.Done {
 			err = h.requireAcks(ctx, s, a.Acks)
 		case failover.Repoint:
 			if a.Code != "" { // a repair: nobody has compared them
-				var forks []lineage.Fork
-				if forks, err = h.forks(ctx, a.Node, a.Leader); err == nil && len(forks) > 0 {
-					d.Fork, err = lineage.String(forks), errForked
-				}
+				d.Fork, err = h.differs(ctx, a)
 			}
 			if err == nil {
 				err = h.repoint(ctx, s, a.Leader)
@@ -254,11 +250,7 @@ func (s *server) whyNotReadOnly(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	var n int
-	table := "performance_schema.processlist"
-	if s.mariadb() {
-		table = "information_schema.PROCESSLIST"
-	}
-	q := "SELECT COUNT(*) FROM " + table + " WHERE STATE LIKE 'Waiting for semi-sync ACK%'"
+	q := "SELECT COUNT(*) FROM " + s.processes() + " WHERE STATE LIKE 'Waiting for semi-sync ACK%'"
 	if s.pool.QueryRowContext(ctx, q).Scan(&n) != nil || n == 0 {
 		return nil
 	}
@@ -279,11 +271,7 @@ const killDenied = 1095
 // kill ends the sessions that which says, but those that send the binlog, and returns how
 // many there were.
 func (s *server) kill(ctx context.Context, which func(row map[string]string) bool) (n int, err error) {
-	q := "SELECT ID, USER, COMMAND FROM performance_schema.processlist"
-	if s.mariadb() {
-		q = "SELECT ID, USER, COMMAND FROM information_schema.PROCESSLIST"
-	}
-	list, err := s.table(ctx, q)
+	list, err := s.table(ctx, "SELECT ID, USER, COMMAND FROM "+s.processes())
 	if err != nil {
 		return 0, err
 	}

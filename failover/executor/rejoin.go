@@ -25,6 +25,15 @@ func (h *hands) compare(ctx context.Context, a *failover.Action) failover.Done {
 	return d
 }
 
+// differs fails with errForked where a node's history parts from the leader's, and says where.
+func (h *hands) differs(ctx context.Context, a *failover.Action) (string, error) {
+	forks, err := h.forks(ctx, a.Node, a.Leader)
+	if err == nil && len(forks) > 0 {
+		err = errForked
+	}
+	return lineage.String(forks), err
+}
+
 // forks compares what two nodes have under the same GTIDs. Where the accounts may not see that,
 // nothing is known, which is told.
 func (h *hands) forks(ctx context.Context, node, leader string) ([]lineage.Fork, error) {

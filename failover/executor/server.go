@@ -223,14 +223,19 @@ func (s *server) unfence(ctx context.Context, waiting uint64) error {
 	return s.open(ctx)
 }
 
+// processes is the table of the server's sessions.
+func (s *server) processes() string {
+	if s.mariadb() {
+		return "information_schema.PROCESSLIST"
+	}
+	return "performance_schema.processlist"
+}
+
 // gone waits until a connection is no longer there.
 func (s *server) gone(ctx context.Context, id uint64) error {
 	for {
 		var n int
-		q := "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = ?"
-		if !s.mariadb() {
-			q = "SELECT COUNT(*) FROM performance_schema.processlist WHERE ID = ?"
-		}
+		q := "SELECT COUNT(*) FROM " + s.processes() + " WHERE ID = ?"
 		if err := s.db.QueryRowContext(ctx, q, id).Scan(&n); err != nil {
 			return fmt.Errorf("%s: look for connection %d: %w", s.name, id, err)
 		}
