@@ -101,23 +101,15 @@ func (s *session) runHome(ctx context.Context, cmd wire.Command, req *request, d
 		s.begin(b)
 		a, err := s.exchange(b, cmd, req)
 		s.done(b)
-		be, lost := errors.AsType[*backendError](err)
-		if lost && !tried && s.again(req, &a, f) {
-			s.retryHome(be)
-			continue
-		}
-		if lost && s.mayReplayUnder(req, &a, f) {
-			if s.runAgain(ctx) {
+		if be, lost := errors.AsType[*backendError](err); lost {
+			again, err := s.lostUnder(ctx, be, req, &a, f, tried)
+			if again {
 				continue
 			}
-			s.answered()
-			return a, s.replayFails(&a)
+			return a, err
 		}
 		s.answered()
-		switch {
-		case lost:
-			return a, s.lostHome(be, &a, f)
-		case err != nil:
+		if err != nil {
 			return a, err
 		}
 		return a, s.after(b, &a)

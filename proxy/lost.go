@@ -138,6 +138,25 @@ func (s *session) lostHome(cause error, a *answer, f fate) error {
 	return err
 }
 
+// lostUnder is called when the home connection failed under a command. again: it is to run once
+// more, on the next leader, where what came before it in its transaction has been run again. Else
+// the client has been told what is known.
+func (s *session) lostUnder(ctx context.Context, cause *backendError, req *request, a *answer, f fate, tried bool) (again bool, err error) {
+	if !tried && s.again(req, a, f) {
+		s.retryHome(cause)
+		return true, nil
+	}
+	replay := s.mayReplayUnder(req, a, f)
+	if replay && s.runAgain(ctx) {
+		return true, nil
+	}
+	s.answered()
+	if replay {
+		return false, s.replayFails(a)
+	}
+	return false, s.lostHome(cause, a, f)
+}
+
 // again says whether a statement whose home connection was lost may simply run on the
 // next one: it only read, nothing of an answer went out, and it is still in the buffer.
 func (s *session) again(req *request, a *answer, f fate) bool {

@@ -293,22 +293,14 @@ func (s *session) runStatement(ctx context.Context, cmd wire.Command, req *reque
 		s.begin(b)
 		a, err := s.exchangeStatement(b, cmd, req, p, own)
 		s.done(b)
-		be, lost := errors.AsType[*backendError](err)
-		if lost && !tried && s.again(req, &a, f) {
-			s.retryHome(be)
-			continue
-		}
-		if lost && !own && s.mayReplayUnder(req, &a, f) {
-			if s.runAgain(ctx) {
+		if be, lost := errors.AsType[*backendError](err); lost {
+			again, err := s.lostUnder(ctx, be, req, &a, f, tried)
+			if again {
 				continue
 			}
-			s.answered()
-			return a, s.replayFails(&a)
+			return a, err
 		}
 		s.answered()
-		if lost {
-			err = s.lostHome(be, &a, f)
-		}
 		return a, err
 	}
 }
