@@ -100,6 +100,21 @@ func wantHistory(t *testing.T, f *fixture, leader *cluster.Node, acknowledged, a
 	}
 }
 
+// wantSaved checks that db1 comes back as one whose transactions are not the leader's, and is made
+// a copy of it.
+func wantSaved(t *testing.T, f *fixture, leader *cluster.Node, acknowledged, anew int, native bool) {
+	t.Helper()
+	if !f.returns(t, leader.Name(), "db1") {
+		t.Fatal("db1 serves though it has other transactions under the leader's numbers")
+	}
+	wantHistory(t, f, leader, acknowledged, anew, native)
+	if native {
+		f.copyAnew(t, "db1")
+	}
+	f.settled(t, leader.Name())
+	f.wantEqual(t, leader)
+}
+
 // TestScenario40LeaderNumbersAnew: the leader lost its last, acknowledged transactions with its
 // disk's cache, comes back before anybody noticed, and numbers others like them. By the numbers
 // it has everything; those who have what was acknowledged go on without it.
@@ -122,15 +137,7 @@ func TestScenario40LeaderNumbersAnew(t *testing.T) {
 					// read_only for that.
 					cluster.Must(t, f.Node("db1").Kill(), f.Node("db1").Start())
 				}
-				if !f.returns(t, next.Name(), "db1") {
-					t.Fatal("db1 serves though it has other transactions under the leader's numbers")
-				}
-				wantHistory(t, f, next, lost, anew, m.name == "native")
-				if m.name == "native" {
-					f.copyAnew(t, "db1")
-				}
-				f.settled(t, next.Name())
-				f.wantEqual(t, next)
+				wantSaved(t, f, next, lost, anew, m.name == "native")
 			})
 		})
 	}
@@ -154,15 +161,7 @@ func TestScenario40ReturnsWithReusedNumbers(t *testing.T) {
 				db1.Exec(t, "SET GLOBAL read_only = 0")
 				writeAnew(t, f, anew)
 				cluster.Must(t, db1.Heal())
-				if !f.returns(t, next.Name(), "db1") {
-					t.Fatal("db1 serves though it has other transactions under the leader's numbers")
-				}
-				wantHistory(t, f, next, lost, anew, m.name == "native")
-				if m.name == "native" {
-					f.copyAnew(t, "db1")
-				}
-				f.settled(t, next.Name())
-				f.wantEqual(t, next)
+				wantSaved(t, f, next, lost, anew, m.name == "native")
 			})
 		})
 	}
