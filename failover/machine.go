@@ -68,6 +68,7 @@ type repair struct {
 	node   string
 	code   string
 	id     uint64 // of the action under way; 0 when none is
+	own    bool   // the node was found to hold what the leader does not
 	tries  int
 	notTil time.Time
 }

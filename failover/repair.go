@@ -76,11 +76,14 @@ func (m *Machine) remedy(p *Problem) (Action, bool) {
 }
 
 // wayBack says how a node returns. One whose transactions the leader all holds, and
-// that never led, only has to be pointed at it; a leader of the past is compared.
+// that never led, only has to be pointed at it; a leader of the past is compared, and so is who
+// turned out to hold more when it was to be pointed at the leader: MariaDB's positions do not
+// tell, and who follows a leader of the past may have had more from it since it was seen.
 func (m *Machine) wayBack(node string) ActionKind {
 	v := m.view(m.now)
 	n := v.node(node)
-	if m.reignOf(node) == nil && n.Fork == "" && n.Best.Errant.IsEmpty() && v.Leader.Best.Executed.Contains(n.Best.Executed) {
+	own := slices.ContainsFunc(m.repairs, func(r repair) bool { return r.node == node && r.own })
+	if !own && m.reignOf(node) == nil && n.Fork == "" && n.Best.Errant.IsEmpty() && v.Leader.Best.Executed.Contains(n.Best.Executed) {
 		return Repoint
 	}
 	return RescueAndRejoin
@@ -122,6 +125,9 @@ func (m *Machine) repaired(r *repair, a Action, d Done) {
 	r.id = 0
 	r.tries++
 	r.notTil = m.now.Add(m.cfg.StepTimeout * (1 << min(r.tries, 6)) / 4)
+	if !d.Own.IsEmpty() {
+		r.own, r.notTil = true, m.now
+	}
 	event, text := "repaired", a.Kind.String()
 	if d.Err != "" {
 		event, text = "failed", a.Kind.String()+": "+d.Err

@@ -224,6 +224,8 @@ func (s *script) set(name string, words []string) {
 		case "errant":
 			n.errant = s.set1(value)
 			n.executed = n.executed.Union(n.errant)
+		case "unseen":
+			n.unseen = s.set1(value)
 		case "link":
 			n.linkUp = value == "up"
 		case "source":

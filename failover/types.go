@@ -208,6 +208,9 @@ type Done struct {
 	// Fork is where the node's history and the leader's part though their numbers do not tell, for
 	// people; empty where no such place was found. Compare, Repoint.
 	Fork string
+	// Own is what the node holds and the leader does not, which is why it does not follow it.
+	// Repoint.
+	Own gtid.Set
 }
 
 func (Tick) isEvent()         {}

@@ -40,6 +40,7 @@ type server struct {
 	booted   time.Time
 	lag      time.Duration
 	cutFrom  []string // nodes that do not hear it
+	unseen   gtid.Set // of its own, as a position on MariaDB does not tell it
 	forkedOf string   // the node whose history parts from this one's, though the numbers go on alike
 }
 
@@ -125,6 +126,10 @@ func (w *world) perform(a Action) (d Done, ok bool) {
 			return d, true
 		}
 	}
+	if a.Kind == Repoint && !n.unseen.IsEmpty() {
+		d.Own, d.Err = n.unseen, "it has more"
+		return d, true
+	}
 	if d.Fork != "" {
 		d.Err = "their histories part"
 		return d, true
@@ -155,6 +160,7 @@ func (w *world) perform(a Action) (d Done, ok bool) {
 		n.readOnly, n.source, n.linkUp, n.applying, n.heard = true, a.Leader, true, true, w.now
 		if a.Kind == RescueAndRejoin {
 			n.executed, n.received, n.errant, n.forkedOf = gtid.Set{}, gtid.Set{}, gtid.Set{}, ""
+			n.unseen = gtid.Set{}
 		}
 		n.executed = n.executed.Union(w.node(a.Leader).executed)
 	default:

@@ -198,7 +198,7 @@ func (h *hands) perform(ctx context.Context, a *failover.Action) failover.Done {
 				d.Fork, err = h.differs(ctx, a)
 			}
 			if err == nil {
-				err = h.repoint(ctx, s, a.Leader)
+				d.Own, err = h.repoint(ctx, s, a.Leader)
 			}
 		case failover.RescueAndRejoin:
 			err = h.rejoin(ctx, s, a)
@@ -392,7 +392,7 @@ func (h *hands) drain(ctx context.Context, s *server, a *failover.Action) (gtid.
 		return s.executed(ctx)
 	}
 	if a.From != "" {
-		if err := h.repoint(ctx, s, a.From); err != nil {
+		if _, err := h.repoint(ctx, s, a.From); err != nil {
 			return gtid.Set{}, err
 		}
 	} else if err := s.apply(ctx); err != nil {
@@ -489,17 +489,47 @@ func (s *server) semiSyncWords(ctx context.Context) (source, replica string) {
 	return "master", "slave"
 }
 
-// repoint makes a node a follower of another one.
-func (h *hands) repoint(ctx context.Context, s *server, leader string) error {
+// repoint makes a node a follower of another one, unless it holds what that one does not, which
+// it returns: a node that came back may have had more from a past leader that nobody had fenced
+// yet. One that follows it already may be ahead of it for a moment: MySQL sends first and commits
+// after.
+func (h *hands) repoint(ctx context.Context, s *server, leader string) (own gtid.Set, err error) {
 	l, err := h.server(ctx, leader)
 	if err != nil {
-		return err
+		return own, err
 	}
-	st, err := look(ctx, s.db, s.flavor)
+	was, err := look(ctx, s.db, s.flavor)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+		return own, fmt.Errorf("%s: %w", s.name, err)
 	}
-	return h.followFrom(ctx, s, l, st.Channel == nil)
+	if was.Channel != nil && was.Channel.Source == l.address {
+		return own, h.followFrom(ctx, s, l, false)
+	}
+	if was.Channel != nil {
+		if err := s.halt(ctx); err != nil {
+			return own, err
+		}
+	}
+	st, lst, err := h.both(ctx, s, l)
+	if err != nil {
+		return own, err
+	}
+	if own = divergent(st, lst); !own.IsEmpty() {
+		return own, fmt.Errorf("%s has %d transactions that %s has not (%s)", s.name, own.Count(), leader, own)
+	}
+	return own, h.followFrom(ctx, s, l, was.Channel == nil)
+}
+
+// both looks at a node that receives nothing any more, and then at its leader, which can only
+// have more by then.
+func (h *hands) both(ctx context.Context, s, leader *server) (st, lst *state, err error) {
+	if st, err = look(ctx, s.db, s.flavor); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", s.name, err)
+	}
+	if lst, err = look(ctx, leader.pool, leader.flavor); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", leader.name, err)
+	}
+	return st, lst, nil
 }
 
 func (h *hands) followFrom(ctx context.Context, s, leader *server, alone bool) error {

@@ -94,25 +94,16 @@ func (h *hands) rejoin(ctx context.Context, s *server, a *failover.Action) error
 	if _, err := s.fenceHard(ctx, h.cfg.own()); err != nil {
 		return err
 	}
-	if s.mariadb() {
-		if err := s.exec(ctx, "STOP ALL SLAVES"); err != nil {
-			return err
-		}
-	} else if err := s.exec(ctx, "STOP REPLICA"); err != nil {
+	if err := s.halt(ctx); err != nil {
 		return err
-	}
-	st, err := look(ctx, s.db, s.flavor)
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	leader, err := h.server(ctx, a.Leader)
 	if err != nil {
 		return err
 	}
-	// The leader is asked after the node: it can only have more by then.
-	lst, err := look(ctx, leader.pool, leader.flavor)
+	st, lst, err := h.both(ctx, s, leader)
 	if err != nil {
-		return fmt.Errorf("%s: %w", leader.name, err)
+		return err
 	}
 	forks, err := h.forks(ctx, s.name, leader.name)
 	if err != nil {

@@ -284,6 +284,14 @@ func (s *server) catchUp(ctx context.Context, at gtid.Set) error {
 	}
 }
 
+// halt ends the node's receiving and applying until it is started again.
+func (s *server) halt(ctx context.Context) error {
+	if s.mariadb() {
+		return s.exec(ctx, "STOP ALL SLAVES")
+	}
+	return s.exec(ctx, "STOP REPLICA")
+}
+
 // detach ends the node's replication for good.
 func (s *server) detach(ctx context.Context) error {
 	if s.mariadb() {
