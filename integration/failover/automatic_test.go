@@ -3,9 +3,11 @@ package failover
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -190,6 +192,51 @@ func TestScenario39DivergentReturn(t *testing.T) {
 		f.wantFailover(t, next.Name())
 		f.copyAnew(t, "db1")
 		f.wantEqual(t, next)
+	})
+}
+
+// TestFollowerReturnsWithMore: a follower that nobody could reach goes on following a leader that
+// was replaced, until the very moment in which it is pointed at the new one. What it has from there is saved like that leader's own, and it serves nobody.
+func TestFollowerReturnsWithMore(t *testing.T) {
+	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
+		f := startAutomatic(t, o, "failover: {acks: 0, heartbeat_timeout: 2s}")
+		db1, db2, db3 := f.Node("db1"), f.Node("db2"), f.Node("db3")
+		cluster.Must(t, db2.Cut(cluster.Proxy, cluster.Both), db3.Cut(cluster.Nodes, cluster.Both), db1.Cut(cluster.Proxy, cluster.Both))
+		if next := f.newLeader(t, "db1"); next != db3 {
+			t.Fatalf("%s leads", next.Name())
+		}
+		db := f.proxy.DB(sandbox.AppAccount, sandbox.AppSchema)
+		for n := range 3 {
+			_, err := db.ExecContext(t.Context(), "INSERT INTO ledger (client, n) VALUES (8, ?)", n)
+			cluster.Must(t, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var writes sync.WaitGroup
+		writes.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				_, _ = db1.DB().ExecContext(ctx, "INSERT INTO shop.ledger (client, n) VALUES (7, ?)", n)
+			}
+		})
+		defer writes.Wait()
+		defer cancel()
+		here := "SELECT COUNT(*) FROM shop.ledger WHERE client = 7"
+		cluster.Eventually(t, "db2 has more from db1", func() bool { return db2.Text(t, here) != "0" })
+		cluster.Must(t, db3.Heal(), db2.Heal())
+		if !f.returns(t, "db3", "db2") {
+			t.Fatal("db2 serves though it has what the leader has not")
+		}
+		cancel()
+		writes.Wait()
+		if text, want := f.rescued(t, "db2"), db2.Text(t, here); fmt.Sprint(strings.Count(text, `"client":7`)) != want || strings.Contains(text, `"client":8`) {
+			t.Errorf("saved of db2, which has %s rows of its own:\n%s", want, text)
+		}
+		cluster.Must(t, db1.Heal())
+		if !f.returns(t, "db3", "db1") {
+			t.Fatal("db1 serves though it has transactions of its own")
+		}
+		f.copyAnew(t, "db2")
+		f.copyAnew(t, "db1")
+		f.wantEqual(t, db3)
 	})
 }
 
