@@ -40,6 +40,7 @@ func TestDiffer(t *testing.T) {
 		{"a difference instead of a value", txn(row(1, "s.t", "1", "x")), txn(row(1, "s.t", "1", "part")), false},
 		{"another table", txn(row(1, "s.t", "1")), txn(row(1, "s.u", "1")), true},
 		{"another second", txn(row(1, "s.t", "1", "x")), txn(row(2, "s.t", "1", "x")), true},
+		{"another second of a later row", txn(row(1, "s.t", "1", "x"), row(3, "s.t", "2", "x")), txn(row(1, "s.t", "1", "x"), row(1, "s.t", "2", "x")), false},
 		{"one row more", txn(row(1, "s.t", "1", "x")), txn(row(1, "s.t", "1", "x"), row(1, "s.t", "2", "x")), true},
 		{"more than is compared", &transaction{changes: []change{row(1, "s.t", "1", "x")}, cut: true}, txn(row(1, "s.t", "1", "x"), row(1, "s.t", "2", "x")), false},
 		{"a savepoint that one left out", txn(statement, row(1, "s.t", "1", "x")), txn(row(1, "s.t", "1", "x")), false},

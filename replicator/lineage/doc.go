@@ -10,7 +10,7 @@
 // differs it looks for the first that does.
 //
 // Two servers never write a transaction down in the same bytes. What must be equal is what
-// replication keeps: which tables, in which order, the second in which the statement began,
+// replication keeps: which tables, in which order, the second in which the first statement began,
 // and the values of the columns that both have written down (binlog_row_image may differ).
 // Where that is not known, as of what was purged or copied, nothing is claimed.
 package lineage

@@ -44,6 +44,8 @@ func work(f gtid.Flavor) []string {
 		"INSERT INTO types.chosen SELECT id + n, n, b, c FROM types.kinds, (SELECT 10 n UNION SELECT 20) x",
 		"FLUSH NO_WRITE_TO_BINLOG BINARY LOGS", "CREATE TABLE types.nokey (a INT)", "INSERT INTO types.nokey VALUES (1), (1), (2)", "DELETE FROM types.nokey WHERE a = 1 LIMIT 1",
 		"SET TIMESTAMP = 1600000000", "INSERT INTO types.kinds (id, a) VALUES (50, 50)", "SET TIMESTAMP = DEFAULT",
+		"BEGIN", "SET TIMESTAMP = 1600000000", "INSERT INTO types.kinds (id, a) VALUES (60, 60)", "SET TIMESTAMP = 1600000007",
+		"INSERT INTO types.kinds (id, a) VALUES (61, 61)", "INSERT INTO types.nokey VALUES (5)", "UPDATE types.kinds SET a = 62 WHERE id = 60", "COMMIT", "SET TIMESTAMP = DEFAULT",
 		"CREATE USER lineage@localhost", "GRANT SELECT ON types.* TO lineage@localhost",
 		"CREATE VIEW types.v AS SELECT 1", "CREATE TRIGGER types.tr AFTER DELETE ON types.kinds FOR EACH ROW INSERT INTO types.nokey VALUES (OLD.id)",
 		"DELETE FROM types.kinds WHERE id = 50", "TRUNCATE types.nokey", "DROP TABLE types.chosen")
