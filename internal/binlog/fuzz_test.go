@@ -120,6 +120,7 @@ func FuzzRows(f *testing.F) {
 		if total > len(e.Raw) {
 			t.Fatalf("values of %d bytes in an event of %d", total, len(e.Raw))
 		}
+		wantUndone(t, r, m)
 	})
 }
 
