@@ -65,7 +65,7 @@ func startQuorum(ctx context.Context, s *sandbox.Server) (q *quorumWorld, err er
 		n, s, err := q.start(ctx, name, uint32(i+20), true, args)
 		if err == nil {
 			q.nodes = append(q.nodes, n)
-			err = errors.Join(sandbox.CreateEngineAccount(ctx, n.DB()), s.ResetPosition(ctx, gtid.Set{}, ""))
+			err = errors.Join(sandbox.CreateEngineAccount(ctx, n.DB()), s.ResetPosition(ctx, s.DB, gtid.Set{}, ""))
 		}
 		if err != nil {
 			return nil, errors.Join(err, q.close())

@@ -80,7 +80,7 @@ func (w *world) copyOnce(ctx context.Context, ours bool, name string, id uint32,
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, to.Close(), os.RemoveAll(filepath.Join(w.dir, name))) }()
-	if err := errors.Join(sandbox.CreateEngineAccount(ctx, to.DB()), f.ResetPosition(ctx, gtid.Set{}, "")); err != nil {
+	if err := errors.Join(sandbox.CreateEngineAccount(ctx, to.DB()), f.ResetPosition(ctx, f.DB, gtid.Set{}, "")); err != nil {
 		return 0, err
 	}
 	began := time.Now()

@@ -49,7 +49,7 @@ func startWorld(ctx context.Context, s *sandbox.Server, durable bool, args []str
 		if err := sandbox.CreateEngineAccount(ctx, c.node.DB()); err != nil {
 			return nil, err
 		}
-		if err := c.server.ResetPosition(ctx, gtid.Set{}, ""); err != nil {
+		if err := c.server.ResetPosition(ctx, c.server.DB, gtid.Set{}, ""); err != nil {
 			return nil, err
 		}
 		w.candidates = append(w.candidates, c)

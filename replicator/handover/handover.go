@@ -60,7 +60,7 @@ func ToEngine(ctx context.Context, leader, follower *node.Server) (gtid.Set, err
 		return pos, nil
 	}
 	// Without log_slave_updates the binlog knows nothing of what was replicated.
-	return pos, follower.ResetPosition(ctx, pos, "")
+	return pos, follower.ResetPosition(ctx, follower.DB, pos, "")
 }
 
 // position is what the follower has applied, which must all be the leader's.

@@ -107,7 +107,7 @@ func Incomplete(ctx context.Context, s *node.Server) (bool, error) {
 
 // finish sets the position, and takes the mark away last.
 func (p *Plan) finish(ctx context.Context, pos gtid.Set, past string) error {
-	if err := p.Follower.ResetPosition(ctx, pos, past); err != nil {
+	if err := p.Follower.ResetPosition(ctx, p.Follower.DB, pos, past); err != nil {
 		return err
 	}
 	c, err := p.writer(ctx)

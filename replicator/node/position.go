@@ -92,18 +92,18 @@ func (s *Server) visible(ctx context.Context, seen *visible.Position) (gtid.Set,
 // where pos was taken; empty, where that is not known: of each domain only the last server
 // that wrote is known then, and what others have of earlier ones looks like their own once
 // this server leads.
-func (s *Server) ResetPosition(ctx context.Context, pos gtid.Set, past string) error {
+func (s *Server) ResetPosition(ctx context.Context, q Querier, pos gtid.Set, past string) error {
 	if s.IsMariaDB() {
 		if past == "" {
 			past = pos.String()
 		}
 		// The binlog's state first: with it empty, setting gtid_slave_pos cannot conflict.
-		return Exec(ctx, s.DB,
+		return Exec(ctx, q,
 			"RESET MASTER",
 			fmt.Sprintf("SET GLOBAL gtid_binlog_state='%s'", past),
 			fmt.Sprintf("SET GLOBAL gtid_slave_pos='%s'", pos))
 	}
-	return Exec(ctx, s.DB, s.resetBinlogWord(), fmt.Sprintf("SET GLOBAL gtid_purged='%s'", pos))
+	return Exec(ctx, q, s.resetBinlogWord(), fmt.Sprintf("SET GLOBAL gtid_purged='%s'", pos))
 }
 
 func (s *Server) resetBinlogWord() string {
