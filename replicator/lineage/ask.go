@@ -26,11 +26,14 @@ type Side struct {
 // acknowledgement tells nothing before that comes, and it may be the node's own that is waited for.
 const standstill = time.Second
 
+// ErrPart says that a server did not tell of its binlog files in time: all else was compared.
+var ErrPart = errors.New("a server did not tell in time what its binlog files begin with")
+
 // ErrUnknown says that an account may not see what would have to be compared.
 var ErrUnknown = errors.New("the histories of two servers cannot be compared")
 
 // Compare asks both servers what they have, and returns where their histories part: see find.
-// Errors are of the connections, or ErrUnknown.
+// Errors are of the connections, ErrUnknown, or, beside what was found, ErrPart.
 func Compare(ctx context.Context, follower, leader Side) ([]Fork, error) {
 	forks, err := compareSides(ctx, follower, leader)
 	if _, _, refused := mysqlconn.ServerError(err); refused {
@@ -50,7 +53,11 @@ func compareSides(ctx context.Context, follower, leader Side) ([]Fork, error) {
 	if err != nil {
 		return nil, err
 	}
-	return find(ctx, f, l)
+	forks, err := find(ctx, f, l)
+	if err == nil && (f.silent || l.silent) {
+		err = ErrPart
+	}
+	return forks, err
 }
 
 // String is for people.
@@ -86,7 +93,7 @@ func ask(ctx context.Context, side Side) (*server, error) {
 	fctx, cancel := context.WithTimeout(ctx, standstill)
 	defer cancel()
 	if s.starts, err = s.startsOf(fctx, side.DB); err != nil && fctx.Err() != nil && ctx.Err() == nil {
-		s.starts, err = nil, nil
+		s.starts, s.silent, err = nil, true, nil
 	}
 	return s, err
 }

@@ -28,6 +28,7 @@ type server struct {
 	holding
 	purged gtid.Set  // MySQL: gtid_purged
 	starts []holding // what was in the binlog before each of its latest files
+	silent bool      // it did not tell of its files in time
 }
 
 func (s *server) mariadb() bool { return s.binlog.Flavor == gtid.MariaDB }
