@@ -163,7 +163,7 @@ type Failover struct {
 	ProbeInterval    time.Duration `yaml:"probe_interval"`
 	MinInterval      time.Duration `yaml:"min_interval"` // between two automatic failovers
 	MaxPerHour       int           `yaml:"max_per_hour"` // automatic failovers; 0: no limit
-	Returned         string        `yaml:"returned"`     // engine: copy | keep a returned leader that has transactions of its own, once they are saved
+	Returned         string        `yaml:"returned"`     // copy | keep a returned leader that has transactions of its own, once they are saved
 	Hook             string        `yaml:"hook"`         // program run at events; empty for none
 	Directory        string        `yaml:"directory"`    // for the record, incidents and rescued transactions
 }

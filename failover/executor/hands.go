@@ -23,7 +23,7 @@ import (
 // it, see own.
 type hands struct {
 	cfg    *Config
-	rescue func(ctx context.Context, r rescueRequest) (string, error)
+	rescue *rescuer // nil where nothing is saved
 	log    *slog.Logger
 
 	mu      sync.Mutex         // guards the two below
@@ -516,6 +516,9 @@ func (h *hands) repoint(ctx context.Context, s *server, leader string) (own gtid
 	}
 	if own = divergent(st, lst); !own.IsEmpty() {
 		return own, fmt.Errorf("%s has %d transactions that %s has not (%s)", s.name, own.Count(), leader, own)
+	}
+	if err := h.unbringable(s, st, own, lst.Executed); err != nil {
+		return own, fmt.Errorf("%s: %w: it is quarantined until it is copied anew", s.name, err)
 	}
 	return own, h.followFrom(ctx, s, l, was.Channel == nil)
 }

@@ -119,7 +119,7 @@ func NewLoop(cfg LoopConfig) (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.rescue = (&rescuer{cfg: &cfg.Servers, dir: filepath.Join(cfg.Dir, RescueFolder), log: cfg.Log}).save
+	h.rescue = &rescuer{cfg: &cfg.Servers, dir: filepath.Join(cfg.Dir, RescueFolder), log: cfg.Log}
 	l := &Loop{
 		cfg: cfg, m: failover.New(cfg.Policy), hands: h, diary: diary, log: cfg.Log, met: met,
 		looks: make(chan seen), results: make(chan failover.Done), asks: make(chan ask),

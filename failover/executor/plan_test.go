@@ -8,7 +8,7 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/topology"
 )
 
-func node(name string, role topology.Role, state topology.State, behind time.Duration) *topology.Node {
+func serverAt(name string, role topology.Role, state topology.State, behind time.Duration) *topology.Node {
 	return &topology.Node{
 		Name: name, Address: name + ".example:3306", Role: role, State: state, Why: "for the test",
 		Lag: topology.Lag{Known: behind >= 0, Behind: behind},
@@ -17,8 +17,8 @@ func node(name string, role topology.Role, state topology.State, behind time.Dur
 
 func TestPlan(t *testing.T) {
 	up, broken := topology.StateUp, topology.StateBroken
-	leader, down := node("db1", topology.RoleLeader, up, 0), node("db1", topology.RoleLeader, topology.StateDown, 0)
-	local := node("db4", topology.RoleFollower, up, 0)
+	leader, down := serverAt("db1", topology.RoleLeader, up, 0), serverAt("db1", topology.RoleLeader, topology.StateDown, 0)
+	local := serverAt("db4", topology.RoleFollower, up, 0)
 	local.Address = "/run/mysqld.sock"
 	for _, c := range []struct {
 		name   string
@@ -30,14 +30,14 @@ func TestPlan(t *testing.T) {
 		warns  int
 	}{
 		{name: "no leader", reason: "there is no leader"},
-		{name: "the leader is down", leader: down, others: []*topology.Node{node("db2", topology.RoleFollower, up, 0)}, reason: "needs its help"},
-		{name: "the least lag", leader: leader, others: []*topology.Node{node("db2", topology.RoleFollower, up, time.Second), node("db3", topology.RoleFollower, up, time.Millisecond)}, want: "db3"},
-		{name: "the first of equals", leader: leader, others: []*topology.Node{node("db2", topology.RoleFollower, up, 0), node("db3", topology.RoleFollower, up, 0)}, want: "db2"},
-		{name: "by name, though it lags", leader: leader, to: "db2", others: []*topology.Node{node("db2", topology.RoleFollower, up, time.Second), node("db3", topology.RoleFollower, up, 0)}, want: "db2"},
-		{name: "a broken one is left out, and told of", leader: leader, others: []*topology.Node{node("db2", topology.RoleFollower, broken, 0), node("db3", topology.RoleFollower, up, 0)}, want: "db3", warns: 1},
-		{name: "unknown lag is not zero", leader: leader, others: []*topology.Node{node("db2", topology.RoleFollower, up, -1)}, reason: "unknown lag"},
-		{name: "a broken one by name", leader: leader, to: "db2", others: []*topology.Node{node("db2", topology.RoleFollower, broken, 0)}, reason: "db2 is broken"},
-		{name: "a writable one", leader: leader, to: "db2", others: []*topology.Node{node("db2", topology.RoleUnknown, broken, 0)}, reason: "db2 is broken"},
+		{name: "the leader is down", leader: down, others: []*topology.Node{serverAt("db2", topology.RoleFollower, up, 0)}, reason: "needs its help"},
+		{name: "the least lag", leader: leader, others: []*topology.Node{serverAt("db2", topology.RoleFollower, up, time.Second), serverAt("db3", topology.RoleFollower, up, time.Millisecond)}, want: "db3"},
+		{name: "the first of equals", leader: leader, others: []*topology.Node{serverAt("db2", topology.RoleFollower, up, 0), serverAt("db3", topology.RoleFollower, up, 0)}, want: "db2"},
+		{name: "by name, though it lags", leader: leader, to: "db2", others: []*topology.Node{serverAt("db2", topology.RoleFollower, up, time.Second), serverAt("db3", topology.RoleFollower, up, 0)}, want: "db2"},
+		{name: "a broken one is left out, and told of", leader: leader, others: []*topology.Node{serverAt("db2", topology.RoleFollower, broken, 0), serverAt("db3", topology.RoleFollower, up, 0)}, want: "db3", warns: 1},
+		{name: "unknown lag is not zero", leader: leader, others: []*topology.Node{serverAt("db2", topology.RoleFollower, up, -1)}, reason: "unknown lag"},
+		{name: "a broken one by name", leader: leader, to: "db2", others: []*topology.Node{serverAt("db2", topology.RoleFollower, broken, 0)}, reason: "db2 is broken"},
+		{name: "a writable one", leader: leader, to: "db2", others: []*topology.Node{serverAt("db2", topology.RoleUnknown, broken, 0)}, reason: "db2 is broken"},
 		{name: "nobody else could reach it", leader: leader, to: "db4", others: []*topology.Node{local}, reason: "unix socket"},
 		{name: "the leader itself", leader: leader, to: "db1", reason: "the leader already"},
 		{name: "nobody", leader: leader, to: "db9", reason: "no node"},

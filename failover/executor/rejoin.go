@@ -10,15 +10,16 @@ import (
 	"github.com/bellwetherdb/bellwether/internal/gtid"
 	"github.com/bellwetherdb/bellwether/internal/mysqlconn"
 	"github.com/bellwetherdb/bellwether/replicator/lineage"
+	"github.com/bellwetherdb/bellwether/replicator/rewind"
 	"github.com/bellwetherdb/bellwether/replicator/stream"
 )
 
 // compare tells where a node's history and the leader's part though their numbers do not. It
-// changes neither.
+// changes neither. Where not all could be compared, and nothing was found, it fails, and is done again.
 func (h *hands) compare(ctx context.Context, a *failover.Action) failover.Done {
 	d := failover.Done{ID: a.ID}
 	forks, err := h.forks(ctx, a.Node, a.Leader)
-	if err != nil {
+	if err != nil && len(forks) == 0 {
 		d.Err = describe(err)
 	}
 	d.Fork = lineage.String(forks)
@@ -28,8 +29,11 @@ func (h *hands) compare(ctx context.Context, a *failover.Action) failover.Done {
 // differs fails with errForked where a node's history parts from the leader's, and says where.
 func (h *hands) differs(ctx context.Context, a *failover.Action) (string, error) {
 	forks, err := h.forks(ctx, a.Node, a.Leader)
-	if err == nil && len(forks) > 0 {
+	switch {
+	case len(forks) > 0:
 		err = errForked
+	case errors.Is(err, lineage.ErrPart):
+		err = nil // it may be this very node that the leader's commits wait for; compare comes later
 	}
 	return lineage.String(forks), err
 }
@@ -81,9 +85,9 @@ func (s *state) without(forks []lineage.Fork) *state {
 	return &out
 }
 
-// rejoin takes a node back. What the leader does not hold is saved first. Then the engine
-// makes the node equal to the leader; without one, or where that is not wanted, it stays as it
-// is: read-only, following nobody, serving nothing.
+// rejoin takes a node back. What the leader does not hold is saved first. What becomes of the
+// node then is takeBack's to say; at worst it stays as it is: read-only, following nobody, serving
+// nothing.
 func (h *hands) rejoin(ctx context.Context, s *server, a *failover.Action) error {
 	switch st, err := look(ctx, s.db, s.flavor); {
 	case err != nil:
@@ -106,11 +110,16 @@ func (h *hands) rejoin(ctx context.Context, s *server, a *failover.Action) error
 		return err
 	}
 	forks, err := h.forks(ctx, s.name, leader.name)
-	if err != nil {
+	if err != nil && !errors.Is(err, lineage.ErrPart) { // see differs
 		return err
 	}
+	has := lst.Executed
 	lst = lst.without(forks)
 	own := divergent(st, lst)
+	unbringable := h.unbringable(s, st, own, has)
+	if own.IsEmpty() && unbringable != nil {
+		return fmt.Errorf("%s: %w: it is quarantined until it is copied anew", s.name, unbringable)
+	}
 	if own.IsEmpty() {
 		return h.followFrom(ctx, s, leader, true)
 	}
@@ -118,18 +127,56 @@ func (h *hands) rejoin(ctx context.Context, s *server, a *failover.Action) error
 	if err := s.acknowledge(ctx); err != nil {
 		return err
 	}
-	where := "they were not saved"
-	if h.rescue != nil {
-		path, err := h.rescue(ctx, rescueRequest{server: s, node: st, leader: lst, own: own, epoch: a.Epoch})
-		if err != nil {
-			return fmt.Errorf("%s has %d transactions of its own (%s), and they could not be saved: %w", s.name, own.Count(), own, err)
+	if h.rescue == nil {
+		return fmt.Errorf("%s has %d transactions of its own (%s), they were not saved: it is quarantined until it is copied anew", s.name, own.Count(), own)
+	}
+	q := rescueRequest{server: s, node: st, leader: lst, own: own, epoch: a.Epoch}
+	path, err := h.rescue.save(ctx, q)
+	if err != nil {
+		return fmt.Errorf("%s has %d transactions of its own (%s), and they could not be saved: %w", s.name, own.Count(), own, err)
+	}
+	return h.takeBack(ctx, q, leader, path, unbringable)
+}
+
+// unbringable is an error where a node without its own transactions would not get all that its
+// leader has: MySQL's own receiver drops, without a word, what bears the id of its own server, so
+// that what a server wrote and lost comes to it in a copy only.
+func (h *hands) unbringable(s *server, st *state, own, leader gtid.Set) error {
+	if h.cfg.Engine != nil || s.mariadb() {
+		return nil
+	}
+	if lost := leader.OfSource(st.UUID).Subtract(st.Executed.Subtract(own)); !lost.IsEmpty() {
+		return fmt.Errorf("it has lost %d of its transactions that the leader has (%s), and MySQL's own replication does not bring them back", lost.Count(), lost)
+	}
+	return nil
+}
+
+// takeBack makes a node equal to its leader whose own transactions are saved: they are undone where
+// that is exact, and the engine compares and copies otherwise. Without an engine, or where neither
+// is wanted, it stays as it is.
+// unbringable is why it could not follow where they are undone, if there is something.
+func (h *hands) takeBack(ctx context.Context, q rescueRequest, leader *server, saved string, unbringable error) error {
+	s, own := q.server, q.own
+	why := "failover.returned is keep"
+	if !h.cfg.Keep {
+		err := unbringable
+		if err == nil {
+			err = h.rewind(ctx, q, saved)
 		}
-		where = "saved in " + path
+		if err == nil {
+			h.log.Warn("a returned leader had transactions of its own; they are undone", "node", s.name, "transactions", own.Count(), "gtids", own.String(), "where", saved)
+			return h.followFrom(ctx, s, leader, true)
+		}
+		why = mysqlconn.Describe(err)
+		if i, ok := errors.AsType[*rewind.Inexact](err); ok {
+			why = i.Error()
+		}
+		h.log.Warn("what a returned leader has of its own was not undone", "node", s.name, "why", why)
 	}
-	if h.cfg.Engine == nil || h.cfg.Keep || h.rescue == nil {
-		return fmt.Errorf("%s has %d transactions of its own (%s), %s: it is quarantined until it is copied anew", s.name, own.Count(), own, where)
+	if h.cfg.Engine == nil || h.cfg.Keep {
+		return fmt.Errorf("%s has %d transactions of its own (%s), saved in %s: it is quarantined until it is copied anew (%s)", s.name, own.Count(), own, saved, why)
 	}
-	h.log.Warn("a returned leader had transactions of its own; it is made equal to the leader", "node", s.name, "transactions", own.Count(), "gtids", own.String(), "where", where)
+	h.log.Warn("a returned leader had transactions of its own; it is made equal to the leader", "node", s.name, "transactions", own.Count(), "gtids", own.String(), "where", saved)
 	if err := s.standAside(ctx); err != nil {
 		return err
 	}

@@ -68,7 +68,8 @@ const rescueServerID = 4_100_000_000
 const idle = 30 * time.Second
 
 // save writes both files into a folder of its own, durably, and returns its path. What
-// was saved before is not saved again.
+// was saved before is not saved again. The file "position" there says where in the node's binlog
+// the first of it begins.
 func (r *rescuer) save(ctx context.Context, q rescueRequest) (string, error) {
 	path := filepath.Join(r.dir, fmt.Sprintf("%s-epoch%d", q.server.name, q.epoch))
 	for n := 2; ; n++ {
@@ -122,12 +123,14 @@ func (r *rescuer) copy(ctx context.Context, q rescueRequest, dir string) (err er
 	}
 	w := &rescueWriter{req: &q, raw: bufio.NewWriter(raw), text: bufio.NewWriter(text), columns: map[string][]string{}, last: map[gtid.Writer]uint64{}}
 	_, err = w.raw.WriteString("\xfebin")
-	if err == nil {
-		err = r.stream(ctx, q, func(e *replication.BinlogEvent) (bool, error) {
-			if rot, ok := e.Event.(*replication.RotateEvent); ok {
-				w.file = string(rot.NextLogName)
-				return false, nil
-			}
+	from, wrong := parting(q.node, q.leader)
+	if wrong != nil {
+		wrong = fmt.Errorf("where the node and its leader part: %w", wrong)
+	}
+	if err = errors.Join(err, wrong); err == nil {
+		begin := func(s *replication.BinlogSyncer) (*replication.BinlogStreamer, error) { return s.StartSyncGTID(from) }
+		err = r.stream(ctx, q.server, begin, func(name string, e *replication.BinlogEvent) (bool, error) {
+			w.file = name
 			if err := w.take(ctx, e); err != nil {
 				return false, err
 			}
@@ -135,7 +138,10 @@ func (r *rescuer) copy(ctx context.Context, q rescueRequest, dir string) (err er
 		})
 	}
 	err = errors.Join(err, w.raw.Flush(), w.text.Flush(), raw.Sync(), text.Sync(), raw.Close(), text.Close())
-	return errors.Join(err, w.whole())
+	if err = errors.Join(err, w.whole()); err != nil {
+		return err
+	}
+	return writeSynced(filepath.Join(dir, "position"), fmt.Appendf(nil, "%s:%d", w.first.Name, w.first.Pos))
 }
 
 // binlogEnd is where the node's binlog ends now.
@@ -168,9 +174,11 @@ func parting(node, leader *state) (mysql.GTIDSet, error) {
 	return mysql.ParseGTIDSet(mysql.MariaDBFlavor, strings.Join(all, ","))
 }
 
-// stream hands the events from the parting on to f, until it says that it was the last.
-func (r *rescuer) stream(ctx context.Context, q rescueRequest, f func(*replication.BinlogEvent) (bool, error)) error {
-	host, portText, err := net.SplitHostPort(q.server.address)
+// stream hands a node's events from where begin says on to f, with the name of their file, until f
+// says that it was the last.
+func (r *rescuer) stream(ctx context.Context, node *server, begin func(*replication.BinlogSyncer) (*replication.BinlogStreamer, error),
+	f func(file string, e *replication.BinlogEvent) (bool, error)) error {
+	host, portText, err := net.SplitHostPort(node.address)
 	if err != nil {
 		return err
 	}
@@ -178,18 +186,14 @@ func (r *rescuer) stream(ctx context.Context, q rescueRequest, f func(*replicati
 	if err != nil {
 		return err
 	}
-	from, err := parting(q.node, q.leader)
-	if err != nil {
-		return fmt.Errorf("where the node and its leader part: %w", err)
-	}
 	var encrypted *tls.Config
 	if m := r.cfg.TLS.Mode; m != "" && m != "off" && m != mysqlconn.TLSPreferred {
-		if encrypted, err = r.cfg.TLS.Config(q.server.address); err != nil {
+		if encrypted, err = r.cfg.TLS.Config(node.address); err != nil {
 			return err
 		}
 	}
 	flavor := mysql.MySQLFlavor
-	if q.server.mariadb() {
+	if node.mariadb() {
 		flavor = mysql.MariaDBFlavor
 	}
 	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
@@ -198,18 +202,23 @@ func (r *rescuer) stream(ctx context.Context, q rescueRequest, f func(*replicati
 		FillZeroLogPos: true, VerifyChecksum: true, Logger: r.log,
 	})
 	defer syncer.Close()
-	streamer, err := syncer.StartSyncGTID(from)
+	streamer, err := begin(syncer)
 	if err != nil {
-		return fmt.Errorf("read the binlog of %s: %w", q.server.name, err)
+		return fmt.Errorf("read the binlog of %s: %w", node.name, err)
 	}
+	file := ""
 	for {
 		ectx, cancel := context.WithTimeout(ctx, idle)
 		e, err := streamer.GetEvent(ectx)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("read the binlog of %s: %w", q.server.name, err)
+			return fmt.Errorf("read the binlog of %s: %w", node.name, err)
 		}
-		if last, err := f(e); err != nil || last {
+		if rot, ok := e.Event.(*replication.RotateEvent); ok {
+			file = string(rot.NextLogName)
+			continue
+		}
+		if last, err := f(file, e); err != nil || last {
 			return err
 		}
 	}
@@ -222,6 +231,7 @@ type rescueWriter struct {
 	text    *bufio.Writer
 	columns map[string][]string // by schema and table
 	file    string              // of the binlog that is being read
+	first   mysql.Position      // of the first transaction that is kept
 	present *RescuedTransaction // nil between transactions, and in one that is not kept
 	started bool                // the format of the events has been written
 	inside  bool                // the transaction ends with a commit, and not with its only statement
@@ -298,22 +308,17 @@ func (w *rescueWriter) take(ctx context.Context, e *replication.BinlogEvent) err
 
 // begin starts a transaction, unless the leader has it too.
 func (w *rescueWriter) begin(e *replication.BinlogEvent) error {
-	name := ""
 	w.inside = false
-	switch ev := e.Event.(type) {
-	case *replication.GTIDEvent:
-		next, err := ev.GTIDNext()
-		if err != nil {
-			return fmt.Errorf("a GTID: %w", err)
-		}
-		name = next.String()
-	case *replication.MariadbGTIDEvent:
-		name, w.inside = ev.GTID.String(), !ev.IsStandalone() // it stands for BEGIN
-		key := gtid.Writer{Domain: ev.GTID.DomainID, Server: ev.GTID.ServerID}
-		if ev.GTID.SequenceNumber <= w.req.leader.Written[key] {
-			return nil
-		}
-		w.last[key] = ev.GTID.SequenceNumber
+	name, own, err := w.req.owns(e)
+	if err != nil || !own && w.req.node.Flavor == gtid.MariaDB {
+		return err // MySQL sends none but the node's own
+	}
+	if ev, ok := e.Event.(*replication.MariadbGTIDEvent); ok {
+		w.inside = !ev.IsStandalone() // it stands for BEGIN
+		w.last[gtid.Writer{Domain: ev.GTID.DomainID, Server: ev.GTID.ServerID}] = ev.GTID.SequenceNumber
+	}
+	if w.first.Name == "" {
+		w.first = mysql.Position{Name: w.file, Pos: e.Header.LogPos - e.Header.EventSize}
 	}
 	w.present = &RescuedTransaction{GTID: name, Time: time.Unix(int64(e.Header.Timestamp), 0).UTC(), Changes: []RescuedChange{}}
 	return nil

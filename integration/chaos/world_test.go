@@ -27,6 +27,9 @@ func TestMain(m *testing.M) { cluster.Main(m) }
 // patience bounds what must come true by itself.
 const patience = 90 * time.Second
 
+// mending is how long a node may take to come back by itself once what it had of its own is saved.
+const mending = 5 * time.Second
+
 // world is a cluster with the proxies before it, and what is wrong with it now.
 type world struct {
 	*cluster.Cluster
@@ -38,9 +41,11 @@ type world struct {
 
 	dead     map[*cluster.Node]bool
 	paused   map[*cluster.Node]bool
-	gone     map[int]bool // proxies that were killed
-	frozen   map[int]bool // proxies that were paused
-	stopped  bool         // etcd
+	gone     map[int]bool         // proxies that were killed
+	frozen   map[int]bool         // proxies that were paused
+	stopped  bool                 // etcd
+	saved    map[string]int       // how often, of each node
+	savedAt  map[string]time.Time // and when last
 	copied   map[string]int
 	restarts int
 
@@ -62,7 +67,7 @@ func newWorld(t *testing.T, o cluster.Options, wo worldOptions, overrides ...str
 	o.NodeArgs = func(string) []string { return []string{"--read-only=1"} }
 	w := &world{
 		Cluster: cluster.Start(t, o), t: t, acks: wo.acks, addrs: make([]atomic.Pointer[string], wo.proxies),
-		dead: map[*cluster.Node]bool{}, paused: map[*cluster.Node]bool{}, gone: map[int]bool{}, frozen: map[int]bool{}, copied: map[string]int{},
+		dead: map[*cluster.Node]bool{}, paused: map[*cluster.Node]bool{}, gone: map[int]bool{}, frozen: map[int]bool{}, copied: map[string]int{}, saved: map[string]int{}, savedAt: map[string]time.Time{},
 	}
 	w.Exec(t, "SET GLOBAL read_only = 0")
 	at := "'" + sandbox.ProxyAccount.User + "'@'%'"
@@ -362,7 +367,11 @@ func (w *world) nurse(n, leader *cluster.Node) {
 		cluster.Must(w.t, n.Kill(), n.Start())
 		return
 	}
-	if saved := len(w.rescues(n.Name())); saved > w.copied[n.Name()] {
+	saved := len(w.rescues(n.Name()))
+	if saved > w.saved[n.Name()] {
+		w.saved[n.Name()], w.savedAt[n.Name()] = saved, time.Now()
+	}
+	if saved > w.copied[n.Name()] && time.Since(w.savedAt[n.Name()]) > mending {
 		w.copied[n.Name()] = saved
 		w.t.Logf("    %s has transactions of its own and is copied anew from %s", n.Name(), leader.Name())
 		w.copyAnew(n)

@@ -3,9 +3,9 @@ package failover
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,30 +85,37 @@ func (f *fixture) newLeader(t *testing.T, old string) *cluster.Node {
 	return f.Node(v.Leader)
 }
 
-// returns waits until a node that led is a follower again, or is kept out because it
-// had written what no follower acknowledged, and that was saved.
-func (f *fixture) returns(t *testing.T, leader, node string) (quarantined bool) {
+// returns waits until a node that led is a follower again, or is kept out; saved says that it had
+// written what no follower acknowledged, which was saved.
+func (f *fixture) returns(t *testing.T, leader, node string) (saved bool) {
 	t.Helper()
-	cluster.Eventually(t, node+" is back, or kept out", func() bool {
-		if matches, _ := filepath.Glob(filepath.Join(f.data(), "rescue", node+"-epoch*", "gtids")); len(matches) > 0 {
-			quarantined = true
-			return true
-		}
-		for _, n := range f.topology(t).Nodes {
-			if n.Name == node {
-				return n.Eligible
-			}
-		}
-		return false
-	})
+	cluster.Eventually(t, node+" is back, or kept out", func() bool { return f.serves(t, node) || f.keptOut(node) })
+	matches, err := filepath.Glob(filepath.Join(f.data(), "rescue", node+"-epoch*", "gtids"))
+	cluster.Must(t, err)
 	if v := f.failoverState(t); v.Leader != leader {
 		t.Errorf("%s leads, want %s", v.Leader, leader)
 	}
 	if got := f.Node(node).Text(t, "SELECT @@global.read_only + 0"); got != "1" {
 		t.Errorf("read_only of %s is %s after its return", node, got)
 	}
-	t.Logf("%s is back, quarantined: %v", node, quarantined)
-	return quarantined
+	t.Logf("%s is back, saved: %d, kept out: %v", node, len(matches), f.keptOut(node))
+	return len(matches) > 0
+}
+
+// serves says that a node is used for reads.
+func (f *fixture) serves(t *testing.T, node string) bool {
+	t.Helper()
+	return slices.ContainsFunc(f.topology(t).Nodes, func(n admin.NodeView) bool { return n.Name == node && n.Eligible })
+}
+
+// keptOut says that a node was found to have transactions of its own that could not be undone.
+func (f *fixture) keptOut(node string) bool {
+	for line := range strings.Lines(f.proxy.Log()) {
+		if strings.Contains(line, "node="+node+" ") && strings.Contains(line, "it is quarantined until") {
+			return true
+		}
+	}
+	return false
 }
 
 // data is the folder of the proxy's record, incidents and rescued transactions.
@@ -172,8 +179,8 @@ func TestScenario39DivergentReturn(t *testing.T) {
 		_, err := db.ExecContext(t.Context(), "INSERT INTO ledger (client, n) VALUES (8, 1)")
 		cluster.Must(t, err)
 		cluster.Must(t, db1.Heal())
-		if !f.returns(t, next.Name(), "db1") {
-			t.Fatal("db1 serves though it has transactions of its own")
+		if !f.returns(t, next.Name(), "db1") || !f.keptOut("db1") {
+			t.Fatal("db1 serves though it has transactions of its own that cannot be undone")
 		}
 		text := f.rescued(t, "db1")
 		for _, want := range []string{`"kind":"insert"`, `"balance":93`, `"client":7`, `CREATE TABLE shop.alone`} {
@@ -196,7 +203,8 @@ func TestScenario39DivergentReturn(t *testing.T) {
 }
 
 // TestFollowerReturnsWithMore: a follower that nobody could reach goes on following a leader that
-// was replaced, until the very moment in which it is pointed at the new one. What it has from there is saved like that leader's own, and it serves nobody.
+// was replaced, until the very moment in which it is pointed at the new one. What it has from there
+// is saved and undone like that leader's own.
 func TestFollowerReturnsWithMore(t *testing.T) {
 	cluster.EachFlavor(t, func(t *testing.T, o cluster.Options) {
 		f := startAutomatic(t, o, "failover: {acks: 0, heartbeat_timeout: 2s}")
@@ -222,20 +230,25 @@ func TestFollowerReturnsWithMore(t *testing.T) {
 		here := "SELECT COUNT(*) FROM shop.ledger WHERE client = 7"
 		cluster.Eventually(t, "db2 has more from db1", func() bool { return db2.Text(t, here) != "0" })
 		cluster.Must(t, db3.Heal(), db2.Heal())
-		if !f.returns(t, "db3", "db2") {
-			t.Fatal("db2 serves though it has what the leader has not")
-		}
+		cluster.Eventually(t, "what db2 has from db1 is saved", func() bool {
+			matches, _ := filepath.Glob(filepath.Join(f.data(), "rescue", "db2-epoch*", "gtids"))
+			return len(matches) > 0
+		})
 		cancel()
 		writes.Wait()
-		if text, want := f.rescued(t, "db2"), db2.Text(t, here); fmt.Sprint(strings.Count(text, `"client":7`)) != want || strings.Contains(text, `"client":8`) {
-			t.Errorf("saved of db2, which has %s rows of its own:\n%s", want, text)
-		}
 		cluster.Must(t, db1.Heal())
-		if !f.returns(t, "db3", "db1") {
-			t.Fatal("db1 serves though it has transactions of its own")
+		for _, n := range []string{"db2", "db1"} {
+			if !f.returns(t, "db3", n) || f.keptOut(n) {
+				t.Errorf("%s has rows of its own: they were not saved and undone", n)
+			}
 		}
-		f.copyAnew(t, "db2")
-		f.copyAnew(t, "db1")
+		if n := strings.Count(f.rescued(t, "db2"), `"client":7`); n == 0 || n > strings.Count(f.rescued(t, "db1"), `"client":7`) {
+			t.Errorf("%d rows were saved of db2", n)
+		}
+		if strings.Contains(f.rescued(t, "db2"), `"client":8`) {
+			t.Error("what the leader has was saved too")
+		}
+		f.settled(t, "db3")
 		f.wantEqual(t, db3)
 	})
 }
@@ -251,14 +264,7 @@ func (f *fixture) copyAnew(t *testing.T, node string) {
 	access := &maintenance.Access{Config: cfg, User: sandbox.AdminAccount.User, Password: sandbox.AdminAccount.Password}
 	_, err = maintenance.Clone(ctx, access, maintenance.CloneOptions{Node: node, Overwrite: true, Follow: true})
 	cluster.Must(t, err)
-	cluster.Eventually(t, node+" serves reads", func() bool {
-		for _, n := range f.topology(t).Nodes {
-			if n.Name == node {
-				return n.Eligible
-			}
-		}
-		return false
-	})
+	cluster.Eventually(t, node+" serves reads", func() bool { return f.serves(t, node) })
 }
 
 // wantEqual compares the tables of all nodes with the leader's.

@@ -83,13 +83,17 @@ func SwitchoverGrants(f gtid.Flavor, account string) []string {
 
 // FailoverGrants returns what Bellwether's account needs beside SwitchoverGrants to
 // change the leader by itself: the mark on each node, written past the binlog, and
-// semi-synchronous replication.
+// semi-synchronous replication; and to undo what a returned leader wrote alone.
 func FailoverGrants(f gtid.Flavor, account string) []string {
-	grants := []string{fmt.Sprintf("GRANT ALL PRIVILEGES ON `bellwether_node`.* TO %s", account)}
+	global := "BINLOG_ADMIN"
 	if f == gtid.MariaDB {
-		grants = append(grants, fmt.Sprintf("GRANT BINLOG ADMIN, BINLOG MONITOR, REPLICATION MASTER ADMIN ON *.* TO %s", account))
+		global = "BINLOG ADMIN, BINLOG MONITOR, BINLOG REPLAY, REPLICATION MASTER ADMIN"
 	}
-	return grants
+	return []string{
+		fmt.Sprintf("GRANT ALL PRIVILEGES ON `bellwether_node`.* TO %s", account),
+		fmt.Sprintf("GRANT ALL PRIVILEGES ON `bellwether_copy`.* TO %s", account),
+		fmt.Sprintf("GRANT %s ON *.* TO %s", global, account),
+	}
 }
 
 // ViewGrant returns what Bellwether's account needs beside ProxyGrants to read
