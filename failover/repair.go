@@ -214,13 +214,23 @@ func (m *Machine) answerRequests() {
 			m.tell(Action{Kind: Answer, Request: r.ID})
 			continue
 		}
-		reasons := m.refusals(r)
+		stopped := m.stopped(r)
+		var reasons []string
+		if stopped == nil {
+			reasons = m.refusals(r)
+		} else if r.To != "" {
+			reasons = m.unfit(m.view(m.now), r.To)
+		}
 		if len(reasons) > 0 || r.DryRun {
 			a := Action{Kind: Answer, Request: r.ID, Reasons: reasons}
 			if len(reasons) > 0 {
 				a.Err = "refused: " + reasons[0]
 			}
 			m.tell(a)
+			continue
+		}
+		if stopped != nil {
+			stopped.goOn(m, r)
 			continue
 		}
 		o := &operation{kind: topology.KindSwitchover, from: m.rec.Leader, wanted: r.To, request: r.ID, asked: true, force: r.Force, why: "asked for"}
@@ -232,6 +242,30 @@ func (m *Machine) answerRequests() {
 	m.requests = nil
 }
 
+// stopped is a failover that has not got the followers that it must have, and which a request tells
+// to go on without them; nil where it is none.
+func (m *Machine) stopped(r Request) *operation {
+	o := m.op
+	if r.Kind != AskFailover || !r.Force || o == nil || !o.stopped() {
+		return nil
+	}
+	return o
+}
+
+func (o *operation) stopped() bool {
+	return o.kind == topology.KindFailover && o.step == stepRevoke && o.failed > 0
+}
+
+// goOn makes a failover one by force. Who asked for it before without gets an answer.
+func (o *operation) goOn(m *Machine, r Request) {
+	if o.asked {
+		m.tell(Action{Kind: Answer, Request: o.request, Err: "taken over by a forced failover"})
+	}
+	o.force, o.wanted, o.asked, o.request = true, r.To, true, r.ID
+	o.entered, o.notTil = false, m.now
+	m.report(Action{Event: "forced", Node: o.from, Epoch: o.epoch, Text: "goes on without those that cannot be had"})
+}
+
 // refusals says everything that speaks against a request.
 func (m *Machine) refusals(r Request) []string {
 	var why []string
@@ -240,6 +274,8 @@ func (m *Machine) refusals(r Request) []string {
 	switch {
 	case !m.held:
 		add("this proxy does not coordinate")
+	case m.op != nil && m.op.stopped():
+		add("a failover is under way, and does not get the followers that it must have; by force it goes on without them")
 	case m.op != nil || m.rec.Change != nil:
 		add("another change is under way")
 	case v.Leader == nil:
@@ -260,16 +296,19 @@ func (m *Machine) refusals(r Request) []string {
 	if r.Kind != AskSwitchover {
 		return why
 	}
+	if r.To != "" && r.To != m.rec.Leader {
+		why = append(why, m.behind(v, r.To)...)
+	}
 	if p := m.leaderProblem(); p != nil {
 		add("the leader has a problem: %s, %s", p.Rule.Code, p.Text)
 	}
-	if r.To == "" && len(why) == 0 && !slices.ContainsFunc(m.acceptors(), func(n string) bool { return len(m.unfit(v, n)) == 0 }) {
+	if r.To == "" && len(why) == 0 && !slices.ContainsFunc(m.acceptors(), func(n string) bool { return len(m.unfit(v, n)) == 0 && len(m.behind(v, n)) == 0 }) {
 		add("no follower is fit to be promoted")
 	}
 	return why
 }
 
-// unfit says what speaks against a candidate for a switchover.
+// unfit says what speaks against a candidate, whatever the leader does.
 func (m *Machine) unfit(v *View, name string) []string {
 	n := v.node(name)
 	if n == nil {
@@ -291,11 +330,19 @@ func (m *Machine) unfit(v *View, name string) []string {
 	if !n.Best.Errant.IsEmpty() {
 		why = append(why, name+" has transactions of its own: "+n.Best.Errant.String())
 	}
-	switch {
-	case !v.linked(n) || !n.Best.Link.Applying:
-		why = append(why, name+" does not replicate from the leader")
-	case n.Best.Lag > m.cfg.FenceTimeout/2:
-		why = append(why, fmt.Sprintf("%s is %v behind: it could not catch up in time", name, n.Best.Lag))
-	}
 	return why
+}
+
+// behind says why a candidate for a switchover would not have all of a leader that lives, in time.
+func (m *Machine) behind(v *View, name string) []string {
+	switch n := v.node(name); {
+	case n == nil || n.Best == nil:
+		return nil // unfit says so
+	case !v.linked(n) || !n.Best.Link.Applying:
+		return []string{name + " does not replicate from the leader"}
+	case n.Best.Lag > m.cfg.FenceTimeout/2:
+		return []string{fmt.Sprintf("%s is %v behind: it could not catch up in time", name, n.Best.Lag)}
+	default:
+		return nil
+	}
 }
