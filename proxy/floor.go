@@ -72,5 +72,11 @@ func (s *session) saw(st *router.Statement, a *answer) {
 
 // learnGTID takes the GTIDs that MySQL's tracker reports.
 func (s *session) learnGTID(e *wire.StateEntry) {
-	s.floor.wrote(s.snapshot(), string(e.Value))
+	s.wrote(string(e.Value))
+}
+
+// wrote takes the GTID of a transaction of this session, which the server has answered.
+func (s *session) wrote(gtid string) {
+	s.floor.wrote(s.snapshot(), gtid)
+	s.srv.answered.note(gtid, time.Now())
 }

@@ -29,7 +29,8 @@ type Server struct {
 	recipes   recipes
 	offers    *offers
 	shared    sharedFloors // by the hint session=key
-	redirects redirects    // reads on the leader for want of a follower
+	answered  answered
+	redirects redirects // reads on the leader for want of a follower
 	learned   *router.Learned
 	secrets   *secrets
 	users     *userCounts

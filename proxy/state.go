@@ -180,7 +180,7 @@ func (s *session) learn(b *backend, ok *wire.OK) {
 		switch e.Kind {
 		case wire.StateSysVar:
 			if string(e.Name) == "last_gtid" {
-				s.floor.wrote(s.snapshot(), string(e.Value))
+				s.wrote(string(e.Value))
 				continue
 			}
 			name, value := string(e.Name), string(e.Value)

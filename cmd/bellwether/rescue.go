@@ -94,10 +94,21 @@ func writeRescue(w io.Writer, r *executor.Rescue) {
 	fmt.Fprintf(w, "%s: %d transactions, saved %s\nraw events: %s\n", r.Name, len(r.Transactions), r.Saved.Format(time.RFC3339), filepath.Join(r.Path, "binlog"))
 	for i := range r.Transactions {
 		t := &r.Transactions[i]
-		fmt.Fprintf(w, "\n%s  %s\n", t.GTID, t.Time.Format(time.RFC3339))
+		fmt.Fprintf(w, "\n%s  %s  %s\n", t.GTID, t.Time.Format(time.RFC3339), answeredText(t.Answered))
 		for j := range t.Changes {
 			writeChange(w, &t.Changes[j])
 		}
+	}
+}
+
+func answeredText(yes *bool) string {
+	switch {
+	case yes == nil:
+		return "(not known whether a client was told that it had committed)"
+	case *yes:
+		return "(a client was told that it had committed)"
+	default:
+		return "(no client of this proxy was told that it had committed)"
 	}
 }
 

@@ -34,10 +34,13 @@ type LoopConfig struct {
 	// Appoint makes a node the leader in the Store.
 	Appoint   func(leader string, epoch uint64)
 	Heartbeat func() Heartbeat
-	Hook      string // program that is run at events; empty for none
-	Dir       string // where incidents and rescued transactions are kept
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer // may be nil
+	// Answered says whether a client was told that a transaction has committed, and whether that
+	// is known; began is when it did, by the clock of its server. Nil: it never is.
+	Answered func(gtid string, began time.Time) (yes, known bool)
+	Hook     string // program that is run at events; empty for none
+	Dir      string // where incidents and rescued transactions are kept
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer // may be nil
 }
 
 // Loop lets a failover.Machine drive the servers. Only its own goroutine steps the
@@ -119,7 +122,7 @@ func NewLoop(cfg LoopConfig) (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.rescue = &rescuer{cfg: &cfg.Servers, dir: filepath.Join(cfg.Dir, RescueFolder), log: cfg.Log}
+	h.rescue = &rescuer{cfg: &cfg.Servers, dir: filepath.Join(cfg.Dir, RescueFolder), answered: cfg.Answered, log: cfg.Log}
 	l := &Loop{
 		cfg: cfg, m: failover.New(cfg.Policy), hands: h, diary: diary, log: cfg.Log, met: met,
 		looks: make(chan seen), results: make(chan failover.Done), asks: make(chan ask),

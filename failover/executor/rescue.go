@@ -39,16 +39,20 @@ type rescueRequest struct {
 // events as they are, in a file that the servers' own tools read, and the same for
 // people, a JSON object for each transaction.
 type rescuer struct {
-	cfg *Config
-	dir string
-	log *slog.Logger
+	cfg      *Config
+	dir      string
+	answered func(gtid string, began time.Time) (yes, known bool) // may be nil
+	log      *slog.Logger
 }
 
 // RescuedTransaction is a line of transactions.jsonl.
 type RescuedTransaction struct {
-	GTID    string          `json:"gtid"`
-	Time    time.Time       `json:"time"` // by the clock of the server that wrote it
-	Changes []RescuedChange `json:"changes"`
+	GTID string    `json:"gtid"`
+	Time time.Time `json:"time"` // by the clock of the server that wrote it
+	// Answered says whether the proxy that saved it had told a client that it had committed; nil
+	// where it does not know.
+	Answered *bool           `json:"answered"`
+	Changes  []RescuedChange `json:"changes"`
 }
 
 // RescuedChange is a statement, or the rows that one changed in one table.
@@ -121,7 +125,7 @@ func (r *rescuer) copy(ctx context.Context, q rescueRequest, dir string) (err er
 	if err != nil {
 		return errors.Join(err, raw.Close())
 	}
-	w := &rescueWriter{req: &q, raw: bufio.NewWriter(raw), text: bufio.NewWriter(text), columns: map[string][]string{}, last: map[gtid.Writer]uint64{}}
+	w := &rescueWriter{req: &q, answered: r.answered, raw: bufio.NewWriter(raw), text: bufio.NewWriter(text), columns: map[string][]string{}, last: map[gtid.Writer]uint64{}}
 	_, err = w.raw.WriteString("\xfebin")
 	from, wrong := parting(q.node, q.leader)
 	if wrong != nil {
@@ -226,17 +230,18 @@ func (r *rescuer) stream(ctx context.Context, node *server, begin func(*replicat
 
 // rescueWriter keeps the transactions that are the node's own.
 type rescueWriter struct {
-	req     *rescueRequest
-	raw     *bufio.Writer
-	text    *bufio.Writer
-	columns map[string][]string // by schema and table
-	file    string              // of the binlog that is being read
-	first   mysql.Position      // of the first transaction that is kept
-	present *RescuedTransaction // nil between transactions, and in one that is not kept
-	started bool                // the format of the events has been written
-	inside  bool                // the transaction ends with a commit, and not with its only statement
-	saved   uint64
-	last    map[gtid.Writer]uint64 // MariaDB: the last number of each server that was saved
+	req      *rescueRequest
+	answered func(gtid string, began time.Time) (yes, known bool)
+	raw      *bufio.Writer
+	text     *bufio.Writer
+	columns  map[string][]string // by schema and table
+	file     string              // of the binlog that is being read
+	first    mysql.Position      // of the first transaction that is kept
+	present  *RescuedTransaction // nil between transactions, and in one that is not kept
+	started  bool                // the format of the events has been written
+	inside   bool                // the transaction ends with a commit, and not with its only statement
+	saved    uint64
+	last     map[gtid.Writer]uint64 // MariaDB: the last number of each server that was saved
 }
 
 // whole is an error where the binlog did not hold all that the node has of its own: by their
@@ -321,6 +326,11 @@ func (w *rescueWriter) begin(e *replication.BinlogEvent) error {
 		w.first = mysql.Position{Name: w.file, Pos: e.Header.LogPos - e.Header.EventSize}
 	}
 	w.present = &RescuedTransaction{GTID: name, Time: time.Unix(int64(e.Header.Timestamp), 0).UTC(), Changes: []RescuedChange{}}
+	if w.answered != nil {
+		if yes, known := w.answered(name, w.present.Time); known {
+			w.present.Answered = &yes
+		}
+	}
 	return nil
 }
 

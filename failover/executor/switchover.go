@@ -27,7 +27,7 @@ type Config struct {
 	// Engine replicates; nil where the servers do.
 	Engine Engine
 	// Keep leaves a returned leader as it is that has transactions of its own, when they have
-	// been saved; else the Engine makes it equal to the leader.
+	// been saved; else they are undone, or the Engine makes it equal to the leader.
 	Keep bool
 }
 

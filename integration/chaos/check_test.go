@@ -79,7 +79,7 @@ func (a *auditor) reach(ctx context.Context, n *cluster.Node, pos string) {
 func (a *auditor) checkLedger(ctx context.Context, leader *cluster.Node, told map[row]outcome) {
 	a.t.Helper()
 	there := ledger(a.t, ctx, leader)
-	reported := a.reported()
+	reported := a.reported(told)
 	lost := 0
 	must := func(r row, why string) {
 		switch {
@@ -126,8 +126,10 @@ func (a *auditor) checkLedger(ctx context.Context, leader *cluster.Node, told ma
 	}
 }
 
-// reported are the rows that were saved from returned leaders since the last check.
-func (a *auditor) reported() map[row]bool {
+// reported are the rows that were saved from returned leaders since the last check. Where there is
+// one proxy, it knows what the clients were told.
+func (a *auditor) reported(told map[row]outcome) map[row]bool {
+	a.t.Helper()
 	out := map[row]bool{}
 	for _, n := range a.Nodes() {
 		for _, dir := range a.rescues(n.Name()) {
@@ -135,8 +137,13 @@ func (a *auditor) reported() map[row]bool {
 				continue
 			}
 			a.saved[dir] = true
-			for _, r := range rescuedRows(a.t, dir) {
+			rows, answered := rescuedRows(a.t, dir)
+			for _, r := range rows {
 				out[r] = true
+				yes, known := answered[r]
+				if o, ok := told[r]; ok && known && len(a.proxies) == 1 && yes != (o == acked) {
+					a.t.Errorf("client %d, row %d is reported as answered: %v, and the client got %v", r.client, r.n, yes, o)
+				}
 			}
 		}
 	}

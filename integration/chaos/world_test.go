@@ -452,13 +452,16 @@ func (w *world) copyAnew(n *cluster.Node) {
 }
 
 // rescued reads what was saved of nodes: rows of the ledger that were inserted there.
-func rescuedRows(t *testing.T, dir string) (rows []row) {
+// answered says of each whether the proxy says that its client was told; not there where it does not know.
+func rescuedRows(t *testing.T, dir string) (rows []row, answered map[row]bool) {
 	t.Helper()
+	answered = map[row]bool{}
 	text, err := os.ReadFile(filepath.Join(dir, "transactions.jsonl"))
 	cluster.Must(t, err)
 	for line := range strings.Lines(string(text)) {
 		var tx struct {
-			Changes []struct {
+			Answered *bool
+			Changes  []struct {
 				Kind, Table string
 				After       []map[string]any
 			}
@@ -475,8 +478,11 @@ func rescuedRows(t *testing.T, dir string) (rows []row) {
 					t.Fatalf("a rescued row without its columns: %v", r)
 				}
 				rows = append(rows, row{int(client), int(n)})
+				if tx.Answered != nil {
+					answered[row{int(client), int(n)}] = *tx.Answered
+				}
 			}
 		}
 	}
-	return rows
+	return rows, answered
 }

@@ -50,7 +50,7 @@ func (a *App) newLoop() error {
 	policy := failoverPolicy(c, self)
 	cfg := executor.LoopConfig{
 		Servers: servers, Policy: policy, Flavor: flavorOf(c.Cluster.Flavor), Interval: c.Failover.ProbeInterval, Timeout: probeTimeout(c),
-		Coord: keeper, Gate: a.proxy, Store: a.store, Appoint: a.monitor.Appoint, Heartbeat: a.heartbeat,
+		Coord: keeper, Gate: a.proxy, Store: a.store, Appoint: a.monitor.Appoint, Heartbeat: a.heartbeat, Answered: a.proxy.Answered,
 		Dir: dir, Log: a.log.With("part", "failover"), Metrics: a.registry,
 	}
 	if c.Failover.Hook != "" {

@@ -79,10 +79,10 @@ func (a *App) switchoverConfig(c *configs.Config) (executor.Config, error) {
 	out := executor.Config{
 		User: c.Cluster.User, Password: own, TLS: nodeTLS(c), ConnectTimeout: c.Cluster.ConnectTimeout,
 		Replication: executor.Account{User: c.Replication.User, Password: password},
-		Timeout:     c.Replication.SwitchoverTimeout, Acks: acksOf(c),
+		Timeout:     c.Replication.SwitchoverTimeout, Acks: acksOf(c), Keep: c.Failover.Returned == "keep",
 	}
 	if a.engine != nil {
-		out.Engine, out.Keep = engineHand{a.engine, c.Replication.User}, c.Failover.Returned == "keep"
+		out.Engine = engineHand{a.engine, c.Replication.User}
 	}
 	return out, nil
 }
