@@ -1,6 +1,7 @@
 package rewind
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,8 +14,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(b[:min(len(b), 8<<10)])
-		f.Add(b)
+		f.Add(whole(b, 4<<10)) // small: what is interesting is made smaller, byte by byte
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		u, err := Parse(file)
@@ -22,4 +22,17 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("undone: %+v", u)
 		}
 	})
+}
+
+// whole are the first events of a file, up to about n bytes.
+func whole(file []byte, n int) []byte {
+	at := len(magic)
+	for at < n && at+13 < len(file) {
+		next := at + int(binary.LittleEndian.Uint32(file[at+9:]))
+		if next > len(file) {
+			break
+		}
+		at = next
+	}
+	return file[:at]
 }
