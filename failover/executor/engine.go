@@ -142,7 +142,9 @@ func newer(a, b topology.Record) topology.Record {
 // disown ends all that the engine's account does on a node, whoever's that is, and returns
 // when the server has done so. The caller has marked the node: nobody of a lower epoch
 // begins there again.
-func (s *server) disown(ctx context.Context, user string) error {
+func (h *hands) disown(ctx context.Context, s *server) error {
+	e := &ender{h: h, s: s}
+	defer e.close()
 	for {
 		var got, by sql.NullInt64
 		if err := s.db.QueryRowContext(ctx, "SELECT GET_LOCK(?, 0), IS_USED_LOCK(?)", mark.OwnLock, mark.OwnLock).Scan(&got, &by); err != nil {
@@ -152,7 +154,7 @@ func (s *server) disown(ctx context.Context, user string) error {
 			break
 		}
 		if by.Valid {
-			if err := mysqlconn.Kill(ctx, s.db, uint64(by.Int64)); err != nil {
+			if err := e.end(ctx, uint64(by.Int64)); err != nil {
 				return fmt.Errorf("%s: end connection %d, which owns it: %w", s.name, by.Int64, err)
 			}
 		}
@@ -162,13 +164,61 @@ func (s *server) disown(ctx context.Context, user string) error {
 	}
 	defer func() { _, _ = s.db.ExecContext(ctx, "DO RELEASE_LOCK(?)", mark.OwnLock) }()
 	for {
-		n, err := s.kill(ctx, func(row map[string]string) bool { return row["USER"] == user })
+		n, err := s.kill(ctx, func(p process) bool { return p.user == h.cfg.Engine.User() && p.id != e.id }, e.end)
 		if err != nil || n == 0 {
 			return err
 		}
 		if err := pause(ctx, 5*time.Millisecond); err != nil {
 			return fmt.Errorf("%s: %d connections of the engine do not end: %w", s.name, n, err)
 		}
+	}
+}
+
+// ender ends connections of the engine's account. Where that has MySQL's SYSTEM_USER and
+// Bellwether's own account has not, it may do so only itself.
+type ender struct {
+	h    *hands
+	s    *server
+	pool *sql.DB // of the engine's account; nil until it is needed
+	conn *sql.Conn
+	id   uint64 // of conn
+}
+
+func (e *ender) end(ctx context.Context, id uint64) error {
+	if err := mysqlconn.Kill(ctx, e.s.db, id); !killDenied(err) {
+		return err
+	}
+	if err := e.open(ctx); err != nil {
+		return err
+	}
+	return mysqlconn.Kill(ctx, e.conn, id)
+}
+
+func (e *ender) open(ctx context.Context) (err error) {
+	if e.conn != nil {
+		return nil
+	}
+	c, who := e.h.cfg, e.h.cfg.Replication
+	if e.pool == nil {
+		e.pool, err = mysqlconn.Open(mysqlconn.Config{
+			Address: e.s.address, User: who.User, Password: who.Password, TLS: c.TLS, ConnectTimeout: c.ConnectTimeout, MaxConns: 1, Program: "bellwether revoke",
+		}, e.h.log)
+		if err != nil {
+			return err
+		}
+	}
+	if e.conn, err = e.pool.Conn(ctx); err != nil {
+		return err
+	}
+	return e.conn.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&e.id)
+}
+
+func (e *ender) close() {
+	if e.conn != nil {
+		_ = e.conn.Close()
+	}
+	if e.pool != nil {
+		_ = e.pool.Close()
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -249,48 +248,57 @@ func (s *server) fenceHard(ctx context.Context, spare []string) (gtid.Set, error
 func (s *server) whyNotReadOnly(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	var n int
-	q := "SELECT COUNT(*) FROM " + s.processes() + " WHERE STATE LIKE 'Waiting for semi-sync ACK%'"
-	if s.pool.QueryRowContext(ctx, q).Scan(&n) != nil || n == 0 {
+	list, err := sessions(ctx, s.pool) // s.db may be waiting
+	if err != nil {
+		return nil
+	}
+	n := 0
+	for _, p := range list {
+		if strings.HasPrefix(p.state, "Waiting for semi-sync ACK") {
+			n++
+		}
+	}
+	if n == 0 {
 		return nil
 	}
 	return fmt.Errorf("%d commits on %s wait for an acknowledgement that nobody gives any more, and read_only waits for them: restart the server", n, s.name)
 }
 
-// killClients ends all sessions but the server's own, replication's and Bellwether's.
+// killClients ends all sessions but the server's own, replication's and Bellwether's, and those
+// that may not be ended: who has MySQL's SYSTEM_USER cannot be without, and read_only holds for most
+// of them too.
 func (s *server) killClients(ctx context.Context, spare []string) error {
-	_, err := s.kill(ctx, func(row map[string]string) bool {
-		return !slices.Contains([]string{"system user", "event_scheduler", ""}, row["USER"]) && !slices.Contains(spare, row["USER"])
+	_, err := s.kill(ctx, func(p process) bool {
+		return !slices.Contains([]string{"system user", "event_scheduler", ""}, p.user) && !slices.Contains(spare, p.user)
+	}, func(ctx context.Context, id uint64) error {
+		if err := mysqlconn.Kill(ctx, s.db, id); !killDenied(err) {
+			return err
+		}
+		return nil
 	})
 	return err
 }
 
-// killDenied is MySQL's ER_KILL_DENIED_ERROR.
-const killDenied = 1095
+// killDenied recognizes MySQL's ER_KILL_DENIED_ERROR.
+func killDenied(err error) bool {
+	number, _, _ := mysqlconn.ServerError(err)
+	return number == 1095
+}
 
-// kill ends the sessions that which says, but those that send the binlog, and returns how
-// many there were.
-func (s *server) kill(ctx context.Context, which func(row map[string]string) bool) (n int, err error) {
-	list, err := s.table(ctx, "SELECT ID, USER, COMMAND FROM "+s.processes())
+// kill ends the sessions that which says, but those that send the binlog, and returns how many there
+// were.
+func (s *server) kill(ctx context.Context, which func(p process) bool, end func(ctx context.Context, id uint64) error) (n int, err error) {
+	list, err := sessions(ctx, s.db)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%s: %w", s.name, err)
 	}
-	for _, row := range list {
-		if !which(row) || slices.Contains([]string{"Binlog Dump", "Binlog Dump GTID", "Daemon"}, row["COMMAND"]) {
+	for _, p := range list {
+		if !which(p) || slices.Contains([]string{"Binlog Dump", "Binlog Dump GTID", "Daemon"}, p.command) {
 			continue
 		}
 		n++
-		id, err := strconv.ParseUint(row["ID"], 10, 64)
-		if err != nil {
-			return n, fmt.Errorf("%s: connection %q: %w", s.name, row["ID"], err)
-		}
-		err = mysqlconn.Kill(ctx, s.db, id)
-		if number, _, _ := mysqlconn.ServerError(err); number == killDenied {
-			n-- // who has MySQL's SYSTEM_USER cannot be ended without; read_only holds for most of them too
-			continue
-		}
-		if err != nil {
-			return n, fmt.Errorf("%s: end connection %d: %w", s.name, id, err)
+		if err := end(ctx, p.id); err != nil {
+			return n, fmt.Errorf("%s: end connection %d: %w", s.name, p.id, err)
 		}
 	}
 	return n, nil
@@ -299,7 +307,7 @@ func (s *server) kill(ctx context.Context, which func(row map[string]string) boo
 // revoke makes sure that a follower receives nothing any more, and tells what it holds.
 func (h *hands) revoke(ctx context.Context, s *server) (executed, received gtid.Set, err error) {
 	if h.cfg.Engine != nil {
-		if err := s.disown(ctx, h.cfg.Engine.User()); err != nil {
+		if err := h.disown(ctx, s); err != nil {
 			return executed, received, err
 		}
 	}

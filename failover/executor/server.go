@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -223,23 +224,43 @@ func (s *server) unfence(ctx context.Context, waiting uint64) error {
 	return s.open(ctx)
 }
 
-// processes is the table of the server's sessions.
-func (s *server) processes() string {
-	if s.mariadb() {
-		return "information_schema.PROCESSLIST"
+// process is a session of a server, its own ones included.
+type process struct {
+	id                   uint64
+	user, command, state string
+}
+
+// sessions are those of a server. MySQL's performance_schema.processlist would be empty where
+// performance_schema is off.
+func sessions(ctx context.Context, q querier) ([]process, error) {
+	rows, err := q.QueryContext(ctx, "SHOW PROCESSLIST")
+	if err != nil {
+		return nil, fmt.Errorf("ask for its sessions: %w", err)
 	}
-	return "performance_schema.processlist"
+	defer func() { _ = rows.Close() }()
+	list, err := readTable(rows)
+	if err != nil {
+		return nil, fmt.Errorf("ask for its sessions: %w", err)
+	}
+	out := make([]process, 0, len(list))
+	for _, row := range list {
+		id, err := strconv.ParseUint(row["Id"], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("session %q: %w", row["Id"], err)
+		}
+		out = append(out, process{id, row["User"], row["Command"], row["State"]})
+	}
+	return out, nil
 }
 
 // gone waits until a connection is no longer there.
 func (s *server) gone(ctx context.Context, id uint64) error {
 	for {
-		var n int
-		q := "SELECT COUNT(*) FROM " + s.processes() + " WHERE ID = ?"
-		if err := s.db.QueryRowContext(ctx, q, id).Scan(&n); err != nil {
+		list, err := sessions(ctx, s.db)
+		if err != nil {
 			return fmt.Errorf("%s: look for connection %d: %w", s.name, id, err)
 		}
-		if n == 0 {
+		if !slices.ContainsFunc(list, func(p process) bool { return p.id == id }) {
 			return nil
 		}
 		select {
