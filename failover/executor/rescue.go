@@ -180,8 +180,9 @@ func parting(node, leader *state) (mysql.GTIDSet, error) {
 
 // stream hands a node's events from where begin says on to f, with the name of their file, until f
 // says that it was the last.
-func (r *rescuer) stream(ctx context.Context, node *server, begin func(*replication.BinlogSyncer) (*replication.BinlogStreamer, error),
-	f func(file string, e *replication.BinlogEvent) (bool, error)) error {
+func (r *rescuer) stream(
+	ctx context.Context, node *server, begin func(*replication.BinlogSyncer) (*replication.BinlogStreamer, error), f func(file string, e *replication.BinlogEvent) (bool, error),
+) error {
 	host, portText, err := net.SplitHostPort(node.address)
 	if err != nil {
 		return err
