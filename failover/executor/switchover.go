@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/bellwetherdb/bellwether/internal/gtid"
@@ -201,27 +202,33 @@ func (r *run) check(ctx context.Context) {
 
 // step performs one step and notes it.
 func (r *run) step(name string, f func() error) error {
+	s, err := timed(name, f)
+	r.report.Steps = append(r.report.Steps, s)
+	return err
+}
+
+func timed(name string, f func() error) (Step, error) {
 	start := time.Now()
 	err := f()
 	s := Step{Name: name, Took: time.Since(start)}
 	if err != nil {
 		s.Err = mysqlconn.Describe(err)
 	}
-	r.report.Steps = append(r.report.Steps, s)
-	return err
+	return s, err
 }
 
-// change carries the switchover out. Writes are held from here until it is done or
-// taken back.
+// change carries the switchover out. Writes are held from here until the new leader is seen to
+// take them, or all is taken back.
 func (r *run) change(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	start := time.Now()
 	r.gate.Hold(r.cfg.Timeout + 2*undoTimeout)
-	defer func() {
+	release := sync.OnceFunc(func() {
 		r.gate.Release()
 		r.report.Held = time.Since(start)
-	}()
+	})
+	defer release()
 	if r.record != nil {
 		if err := r.step("claim an epoch", func() error { return r.record.claim(ctx, r.old.name, r.next.name) }); err != nil {
 			return err
@@ -254,7 +261,8 @@ func (r *run) change(ctx context.Context) error {
 		return err
 	}
 	r.report.Done = true
-	r.repoint(ctx)
+	followed := r.repoint(ctx)
+	defer followed()
 	if r.record != nil {
 		if err := r.step("write down that the change is over", func() error { return r.record.finish(ctx) }); err != nil {
 			r.warn("%v", err)
@@ -263,6 +271,7 @@ func (r *run) change(ctx context.Context) error {
 	if err := r.step("see "+r.next.name+" as the leader", func() error { return r.seen(ctx, r.next.name) }); err != nil {
 		r.warn("%v; writes wait for it", err)
 	}
+	release() // a follower that does not answer now keeps nobody from writing
 	return nil
 }
 
@@ -358,19 +367,30 @@ func (r *run) promote(ctx context.Context) error {
 	return errors.Join(err, r.takeBack(ctx))
 }
 
-// repoint lets all others follow the new leader. What cannot be told is a warning:
-// there is no way back.
-func (r *run) repoint(ctx context.Context) {
+// repoint begins to let all others follow the new leader, beside each other, and returns what waits
+// until they do. What cannot be told is a warning: there is no way back.
+func (r *run) repoint(ctx context.Context) (wait func()) {
 	address := r.snap.Node(r.next.name).Address
-	for _, s := range append([]*server{r.old}, r.others...) {
-		err := r.step("let "+s.name+" follow "+r.next.name, func() error {
-			if s == r.old {
-				return r.rejoin(ctx, address)
-			}
-			return s.follow(ctx, address, r.cfg.Replication, false)
+	all := append([]*server{r.old}, r.others...)
+	steps, errs := make([]Step, len(all)), make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, s := range all {
+		wg.Go(func() {
+			steps[i], errs[i] = timed("let "+s.name+" follow "+r.next.name, func() error {
+				if s == r.old {
+					return r.rejoin(ctx, address)
+				}
+				return s.follow(ctx, address, r.cfg.Replication, false)
+			})
 		})
-		if err != nil {
-			r.warn("%s does not follow %s: %v", s.name, r.next.name, err)
+	}
+	return func() {
+		wg.Wait()
+		r.report.Steps = append(r.report.Steps, steps...)
+		for i, s := range all {
+			if errs[i] != nil {
+				r.warn("%s does not follow %s: %v", s.name, r.next.name, errs[i])
+			}
 		}
 	}
 }
