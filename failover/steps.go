@@ -106,13 +106,16 @@ func (o *operation) actRevoke(m *Machine) {
 }
 
 // actDrain brings the candidate to all that is durable on those that were revoked,
-// and to all that the old leader has where that one is fenced and can be read.
+// and to all that the old leader has where that one is fenced and can be read. Where writes are
+// acknowledged by followers nobody was told of what the old leader alone has: one that cannot give
+// it at once, as its disk is full, is not waited for.
 func (o *operation) actDrain(m *Machine) {
-	from, until := o.choice.From, o.choice.Until
-	if o.fenced && !o.pulled && !until.Contains(o.fencePos) {
-		from, until = o.from, until.Union(o.fencePos)
+	a := Action{Kind: Drain, Node: o.choice.Node, From: o.choice.From, Epoch: o.epoch, Until: o.choice.Until}
+	if o.fenced && !o.pulled && !a.Until.Contains(o.fencePos) {
+		a.From, a.Until = o.from, a.Until.Union(o.fencePos)
+		a.Brief = o.kind == topology.KindFailover && m.acksInForce() > 0
 	}
-	m.do(Action{Kind: Drain, Node: o.choice.Node, From: from, Epoch: o.epoch, Until: until}, m.cfg.StepTimeout)
+	m.do(a, m.cfg.DrainTimeout(&a))
 }
 
 // actRepoint lets the others follow the new leader, but for one that led before and nobody has

@@ -57,6 +57,15 @@ type Config struct {
 	Window       time.Duration
 }
 
+// DrainTimeout is how long a Drain may take: one that nobody needs to have carried out is given a
+// tenth of the time.
+func (c *Config) DrainTimeout(a *Action) time.Duration {
+	if a.Brief {
+		return c.StepTimeout / 10
+	}
+	return c.StepTimeout
+}
+
 // Names are the names of all nodes, sorted.
 func (c *Config) Names() []string {
 	names := make([]string, len(c.Nodes))
@@ -277,6 +286,7 @@ type Action struct {
 	Node   string
 	Leader string // Repoint, RescueAndRejoin, Compare
 	From   string // Drain
+	Brief  bool   // Drain: see Config.DrainTimeout
 	Epoch  uint64
 	Acks   int // Open, RequireAcks
 	Until  gtid.Set
