@@ -322,7 +322,7 @@ func (e *encoder) rows(events []binlog.Event) (string, error) {
 	var raw []byte
 	if e.open {
 		for _, m := range e.maps {
-			raw = appendEvent(raw, m)
+			raw = m.Replayable(raw)
 		}
 	}
 	last, ended := -1, !e.open
@@ -340,7 +340,7 @@ func (e *encoder) rows(events []binlog.Event) (string, error) {
 			}
 			last, ended = len(raw), r.Flags&binlog.RowsStatementEnd != 0
 		}
-		raw = appendEvent(raw, ev)
+		raw = ev.Replayable(raw)
 	}
 	e.open = !ended
 	if last >= 0 && e.open {
@@ -348,15 +348,6 @@ func (e *encoder) rows(events []binlog.Event) (string, error) {
 		binary.LittleEndian.PutUint16(raw[at:], binary.LittleEndian.Uint16(raw[at:])|binlog.RowsStatementEnd)
 	}
 	return base64.StdEncoding.EncodeToString(raw), nil
-}
-
-// appendEvent appends an event whose header says how long it is now: one that
-// came with a checksum still counts it, and BINLOG refuses that with error 1149.
-func appendEvent(raw []byte, ev binlog.Event) []byte {
-	at := len(raw)
-	raw = append(raw, ev.Raw...)
-	binary.LittleEndian.PutUint32(raw[at+9:], uint32(len(ev.Raw)))
-	return raw
 }
 
 // inner adds a Query event that stands inside of a transaction.

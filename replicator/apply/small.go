@@ -118,11 +118,11 @@ func (m *merger) statement() []byte {
 	}
 	var raw []byte
 	for _, ev := range m.maps {
-		raw = appendEvent(raw, ev)
+		raw = ev.Replayable(raw)
 	}
 	for i, ev := range m.events {
 		at := len(raw) + flagsAt
-		raw = appendEvent(raw, ev)
+		raw = ev.Replayable(raw)
 		flags := m.flags
 		if i == len(m.events)-1 {
 			flags |= binlog.RowsStatementEnd

@@ -3,7 +3,6 @@ package rewind
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -214,13 +213,11 @@ func (p *parser) rows(e binlog.Event) error {
 	return nil
 }
 
-// binlogText is what BINLOG takes: events whose headers say how long they are without a checksum.
+// binlogText is what BINLOG takes.
 func binlogText(events ...binlog.Event) string {
 	var raw []byte
 	for _, e := range events {
-		at := len(raw)
-		raw = append(raw, e.Raw...)
-		binary.LittleEndian.PutUint32(raw[at+9:], uint32(len(e.Raw)))
+		raw = e.Replayable(raw)
 	}
 	return base64.StdEncoding.EncodeToString(raw)
 }
