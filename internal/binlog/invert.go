@@ -25,8 +25,11 @@ func (r *Rows) Invert(h Header, t *TableMap) (Event, error) {
 	if !ok || !whole(r.Before, r.Width) || r.isUpdate() && !whole(r.After, r.Width) {
 		return Event{}, ErrNotInvertible
 	}
-	images, err := r.images(t)
-	if err != nil {
+	var images [][]byte
+	if err := r.walk(t, func(first, second image) error {
+		images = append(images, first.raw, second.raw)
+		return nil
+	}); err != nil {
 		return Event{}, err
 	}
 	body := binary.LittleEndian.AppendUint64(nil, r.TableID)[:6]
@@ -43,38 +46,6 @@ func (r *Rows) Invert(h Header, t *TableMap) (Event, error) {
 	}
 	h.Type = to
 	return NewEvent(h, body), nil
-}
-
-// images are the bytes of each image in turn: one of each row, two where rows were updated.
-func (r *Rows) images(t *TableMap) (images [][]byte, err error) {
-	rest := r.Data
-	cut := func(left int) {
-		n := len(rest) - left
-		images = append(images, rest[:n])
-		rest = rest[n:]
-	}
-	if t.TableID != r.TableID || len(t.Columns) != r.Width {
-		return nil, malformed("row event of table %d with %d columns beside the map of table %d with %d", r.TableID, r.Width, t.TableID, len(t.Columns))
-	}
-	c := cursor{b: r.Data}
-	values := make([]Value, r.Width)
-	for len(c.b) > 0 {
-		if err := walkImage(&c, t, r.Before, nil, values); err != nil {
-			return nil, err
-		}
-		if len(c.b) == len(rest) {
-			return nil, malformed("a row of no bytes")
-		}
-		cut(len(c.b))
-		if !r.isUpdate() {
-			continue
-		}
-		if err := walkImage(&c, t, r.After, nil, values); err != nil {
-			return nil, err
-		}
-		cut(len(c.b))
-	}
-	return images, nil
 }
 
 // whole reports whether a bitmap has all of n columns.

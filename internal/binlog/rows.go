@@ -93,6 +93,22 @@ type Value struct {
 // the after image of updates and inserts; the other one is nil. Values are valid
 // during the call only, what Data points to as long as the event.
 func (r *Rows) Walk(t *TableMap, f func(before, after []Value) error) error {
+	return r.walk(t, func(first, second image) error {
+		if r.isInsert() {
+			return f(nil, first.values)
+		}
+		return f(first.values, second.values)
+	})
+}
+
+// image is a row as it was, or became: its values, and all of its bytes.
+type image struct {
+	values []Value
+	raw    []byte
+}
+
+// walk calls f for each row with its images; second has none but of updates.
+func (r *Rows) walk(t *TableMap, f func(first, second image) error) error {
 	if r.TableID == DummyTable && len(r.Data) == 0 {
 		return nil
 	}
@@ -100,29 +116,27 @@ func (r *Rows) Walk(t *TableMap, f func(before, after []Value) error) error {
 		return malformed("row event of table %d with %d columns beside the map of table %d with %d", r.TableID, r.Width, t.TableID, len(t.Columns))
 	}
 	c := cursor{b: r.Data}
-	first, second := make([]Value, r.Width), []Value(nil)
+	first, second := image{values: make([]Value, r.Width)}, image{}
 	if r.isUpdate() {
-		second = make([]Value, r.Width)
+		second.values = make([]Value, r.Width)
 	}
 	for len(c.b) > 0 {
-		left := len(c.b)
-		if err := walkImage(&c, t, r.Before, nil, first); err != nil {
+		row := c.b
+		if err := walkImage(&c, t, r.Before, nil, first.values); err != nil {
 			return err
 		}
-		if second != nil {
+		first.raw = row[:len(row)-len(c.b)]
+		if second.values != nil {
 			partial := r.partialColumns(&c, t)
-			if err := walkImage(&c, t, r.After, partial, second); err != nil {
+			if err := walkImage(&c, t, r.After, partial, second.values); err != nil {
 				return err
 			}
+			second.raw = row[len(first.raw) : len(row)-len(c.b)]
 		}
-		if len(c.b) == left {
+		if len(c.b) == len(row) {
 			return malformed("a row of no bytes")
 		}
-		before, after := first, second
-		if r.isInsert() {
-			before, after = nil, first
-		}
-		if err := f(before, after); err != nil {
+		if err := f(first, second); err != nil {
 			return err
 		}
 	}
