@@ -59,8 +59,6 @@ func (p *Plan) matchPackets(ctx context.Context) error {
 	return node.Exec(ctx, p.Follower.DB, fmt.Sprintf("SET GLOBAL max_allowed_packet=%d", sizes[0]))
 }
 
-const mark = "`" + tabledef.OwnSchema + "`.`copy`"
-
 // seize makes the follower ours: it follows nobody, and its mark says that it
 // holds half a copy. resumed tells that the mark was there already.
 func (p *Plan) seize(ctx context.Context) (resumed bool, err error) {
@@ -92,8 +90,7 @@ func (p *Plan) seize(ctx context.Context) (resumed bool, err error) {
 	}
 	defer mysqlconn.Discard(c)
 	// The mark comes first: a node that suddenly follows nobody would be brought back.
-	if err := node.Exec(ctx, c, "CREATE DATABASE IF NOT EXISTS `"+tabledef.OwnSchema+"`",
-		"CREATE TABLE IF NOT EXISTS "+mark+" (started TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) ENGINE=InnoDB"); err != nil {
+	if err := node.Exec(ctx, c, tabledef.MarkCopy...); err != nil {
 		return false, err
 	}
 	return resumed, p.Follower.ForgetReplica(ctx)
@@ -127,5 +124,5 @@ func (p *Plan) finish(ctx context.Context, pos gtid.Set, past string) error {
 			return err
 		}
 	}
-	return node.Exec(ctx, c, "DROP DATABASE `"+tabledef.OwnSchema+"`")
+	return node.Exec(ctx, c, tabledef.UnmarkCopy)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,7 +31,9 @@ func (u *Undo) Run(ctx context.Context, s *node.Server, conn node.Querier, to Po
 	if err := s.SetReadOnly(ctx, false); err != nil { // super_read_only would keep us out too
 		return refusal(err)
 	}
-	if err := node.Exec(ctx, conn, "SET SESSION sql_log_bin=0, SESSION sql_mode=''", setMark, dropMark); err != nil { // before anything is changed
+	// What may not be marked is known before anything is changed.
+	try := slices.Concat([]string{"SET SESSION sql_log_bin=0, SESSION sql_mode=''"}, tabledef.MarkCopy, []string{tabledef.UnmarkCopy})
+	if err := node.Exec(ctx, conn, try...); err != nil {
 		return refusal(err)
 	}
 	if err := u.undo(ctx, s, conn); err != nil {
@@ -40,7 +43,7 @@ func (u *Undo) Run(ctx context.Context, s *node.Server, conn node.Querier, to Po
 	// From here to the end the server's position is not that of its rows. Who dies before the mark
 	// is there leaves a server that still tells of the transactions: to undo them again fails, or
 	// changes nothing.
-	if err := node.Exec(ctx, conn, setMark, "CREATE TABLE "+markSchema+".`copy` (started TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) ENGINE=InnoDB"); err != nil {
+	if err := node.Exec(ctx, conn, tabledef.MarkCopy...); err != nil {
 		return err
 	}
 	if err := s.ResetPosition(ctx, conn, to.GTIDs, to.Past); err != nil {
@@ -53,15 +56,8 @@ func (u *Undo) Run(ctx context.Context, s *node.Server, conn node.Querier, to Po
 	if !at.Equal(to.GTIDs) {
 		return fmt.Errorf("%s stands at %s and not at %s: something else writes there", s.Name, at, to.GTIDs)
 	}
-	return node.Exec(ctx, conn, dropMark, "SET SESSION sql_log_bin=1")
+	return node.Exec(ctx, conn, tabledef.UnmarkCopy, "SET SESSION sql_log_bin=1")
 }
-
-// The mark of a server that holds half a copy: its schema.
-const (
-	markSchema = "`" + tabledef.OwnSchema + "`"
-	setMark    = "CREATE DATABASE " + markSchema
-	dropMark   = "DROP DATABASE " + markSchema
-)
 
 // refusal makes what a server says no to one reason not to rewind it.
 func refusal(err error) error {

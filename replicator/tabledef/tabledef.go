@@ -49,6 +49,16 @@ var SystemSchemas = []string{"mysql", "information_schema", "performance_schema"
 // OwnSchema is where the copy keeps its mark on a follower; never copied.
 const OwnSchema = mark.CopySchema
 
+// MarkCopy makes the mark of a server that holds half a copy, where it has none, and UnmarkCopy
+// takes it away. Neither may go to the binlog.
+var (
+	MarkCopy = []string{
+		"CREATE DATABASE IF NOT EXISTS `" + OwnSchema + "`",
+		"CREATE TABLE IF NOT EXISTS `" + OwnSchema + "`.`copy` (started TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) ENGINE=InnoDB",
+	}
+	UnmarkCopy = "DROP DATABASE `" + OwnSchema + "`"
+)
+
 // NotSystem is a condition on a column that holds a schema's name.
 func NotSystem(column string) string {
 	return column + " NOT IN ('" + strings.Join(SystemSchemas, "','") + "')"
