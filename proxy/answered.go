@@ -9,7 +9,7 @@ import (
 const mostAnswered = 1 << 16
 
 // answered remembers the latest transactions of which the servers told that they had
-// committed, which clients were told in turn. Its zero value begins to when it is first asked to.
+// committed, which clients were told in turn. Its zero value remembers none.
 type answered struct {
 	mu    sync.Mutex
 	ring  []answer1
@@ -55,7 +55,7 @@ func (a *answered) has(gtid string, began time.Time) (yes, known bool) {
 
 // Answered says whether a client of this proxy was told that a transaction has committed. known is
 // false where that cannot be said: it began (a time of the leader's clock, in whole seconds) before
-// what is remembered. What did not come through this proxy was answered by nobody, as far as it knows.
+// what is remembered, or nothing is (Config.KeepAnswers). What did not come through this proxy was answered by nobody, as far as it knows.
 func (srv *Server) Answered(gtid string, began time.Time) (yes, known bool) {
 	return srv.answered.has(gtid, began)
 }

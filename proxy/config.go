@@ -29,6 +29,8 @@ type Config struct {
 	Server func() ServerInfo
 	// Positions asks the leader for what it has now.
 	Positions Positions
+	// KeepAnswers remembers of which transactions clients were told; see [Server.Answered].
+	KeepAnswers bool
 
 	Settings Settings
 }

@@ -78,5 +78,7 @@ func (s *session) learnGTID(e *wire.StateEntry) {
 // wrote takes the GTID of a transaction of this session, which the server has answered.
 func (s *session) wrote(gtid string) {
 	s.floor.wrote(s.snapshot(), gtid)
-	s.srv.answered.note(gtid, time.Now())
+	if s.srv.cfg.KeepAnswers {
+		s.srv.answered.note(gtid, time.Now())
+	}
 }

@@ -97,8 +97,8 @@ func New(cfg *configs.Config, log *slog.Logger, opts Options) (*App, error) {
 		Topology: a.store, Log: log.With("part", "proxy"),
 		Accounts: a.catalog.Accounts, RefreshAccounts: a.catalog.RefreshAccounts,
 		Routines: a.catalog.Routines, Server: a.serverInfo,
-		Positions: a.monitor,
-		Settings:  b.proxy,
+		Positions: a.monitor, KeepAnswers: cfg.Failover.Mode != "off",
+		Settings: b.proxy,
 	}, a.learned, a.registry)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
