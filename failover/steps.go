@@ -115,7 +115,7 @@ func (o *operation) actDrain(m *Machine) {
 		a.From, a.Until = o.from, a.Until.Union(o.fencePos)
 		a.Brief = o.kind == topology.KindFailover && m.acksInForce() > 0
 	}
-	m.do(a, m.cfg.DrainTimeout(&a))
+	m.do(a, m.cfg.TimeFor(&a))
 }
 
 // actRepoint lets the others follow the new leader, but for one that led before and nobody has

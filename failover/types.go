@@ -57,9 +57,9 @@ type Config struct {
 	Window       time.Duration
 }
 
-// DrainTimeout is how long a Drain may take: one that nobody needs to have carried out is given a
-// tenth of the time.
-func (c *Config) DrainTimeout(a *Action) time.Duration {
+// TimeFor is how long an action of a step may take: one that nobody needs to have carried out is
+// given a tenth of the time.
+func (c *Config) TimeFor(a *Action) time.Duration {
 	if a.Brief {
 		return c.StepTimeout / 10
 	}
@@ -286,7 +286,7 @@ type Action struct {
 	Node   string
 	Leader string // Repoint, RescueAndRejoin, Compare
 	From   string // Drain
-	Brief  bool   // Drain: see Config.DrainTimeout
+	Brief  bool   // Drain: see Config.TimeFor
 	Epoch  uint64
 	Acks   int // Open, RequireAcks
 	Until  gtid.Set

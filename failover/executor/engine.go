@@ -175,7 +175,8 @@ func (h *hands) disown(ctx context.Context, s *server) error {
 }
 
 // ender ends connections of the engine's account. Where that has MySQL's SYSTEM_USER and
-// Bellwether's own account has not, it may do so only itself.
+// Bellwether's own account has not, it may do so only itself. Who got an error from it is done
+// with it.
 type ender struct {
 	h    *hands
 	s    *server
@@ -199,13 +200,11 @@ func (e *ender) open(ctx context.Context) (err error) {
 		return nil
 	}
 	c, who := e.h.cfg, e.h.cfg.Replication
-	if e.pool == nil {
-		e.pool, err = mysqlconn.Open(mysqlconn.Config{
-			Address: e.s.address, User: who.User, Password: who.Password, TLS: c.TLS, ConnectTimeout: c.ConnectTimeout, MaxConns: 1, Program: "bellwether revoke",
-		}, e.h.log)
-		if err != nil {
-			return err
-		}
+	e.pool, err = mysqlconn.Open(mysqlconn.Config{
+		Address: e.s.address, User: who.User, Password: who.Password, TLS: c.TLS, ConnectTimeout: c.ConnectTimeout, MaxConns: 1, Program: "bellwether revoke",
+	}, e.h.log)
+	if err != nil {
+		return err
 	}
 	if e.conn, err = e.pool.Conn(ctx); err != nil {
 		return err

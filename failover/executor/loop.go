@@ -284,14 +284,11 @@ func (l *Loop) act(ctx context.Context, a failover.Action) {
 		l.start(ctx, a, p.FenceTimeout, func(ctx context.Context) failover.Done { return l.hands.perform(ctx, &a) })
 	case failover.Compare:
 		l.start(ctx, a, p.StepTimeout, func(ctx context.Context) failover.Done { return l.hands.compare(ctx, &a) })
-	case failover.Drain:
-		l.cut()
-		l.start(ctx, a, p.DrainTimeout(&a), func(ctx context.Context) failover.Done { return l.hands.perform(ctx, &a) })
 	case failover.RescueAndRejoin:
 		l.start(ctx, a, rescueTimeout, func(ctx context.Context) failover.Done { return l.hands.perform(ctx, &a) })
 	default:
 		l.cut()
-		l.start(ctx, a, p.StepTimeout, func(ctx context.Context) failover.Done { return l.hands.perform(ctx, &a) })
+		l.start(ctx, a, p.TimeFor(&a), func(ctx context.Context) failover.Done { return l.hands.perform(ctx, &a) })
 	}
 }
 

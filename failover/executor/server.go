@@ -315,10 +315,13 @@ func (s *server) halt(ctx context.Context) error {
 
 // detach ends the node's replication for good.
 func (s *server) detach(ctx context.Context) error {
-	if s.mariadb() {
-		return s.exec(ctx, "STOP ALL SLAVES", "RESET SLAVE ALL")
+	if err := s.halt(ctx); err != nil {
+		return err
 	}
-	return s.exec(ctx, "STOP REPLICA", "RESET REPLICA ALL")
+	if s.mariadb() {
+		return s.exec(ctx, "RESET SLAVE ALL")
+	}
+	return s.exec(ctx, "RESET REPLICA ALL")
 }
 
 // follow makes the node a read-only follower of the one at that address, by GTID,
