@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,11 +42,9 @@ type world struct {
 
 	dead     map[*cluster.Node]bool
 	paused   map[*cluster.Node]bool
-	gone     map[int]bool         // proxies that were killed
-	frozen   map[int]bool         // proxies that were paused
-	stopped  bool                 // etcd
-	saved    map[string]int       // how often, of each node
-	savedAt  map[string]time.Time // and when last
+	gone     map[int]bool // proxies that were killed
+	frozen   map[int]bool // proxies that were paused
+	stopped  bool         // etcd
 	copied   map[string]int
 	restarts int
 
@@ -67,7 +66,7 @@ func newWorld(t *testing.T, o cluster.Options, wo worldOptions, overrides ...str
 	o.NodeArgs = func(string) []string { return []string{"--read-only=1"} }
 	w := &world{
 		Cluster: cluster.Start(t, o), t: t, acks: wo.acks, addrs: make([]atomic.Pointer[string], wo.proxies),
-		dead: map[*cluster.Node]bool{}, paused: map[*cluster.Node]bool{}, gone: map[int]bool{}, frozen: map[int]bool{}, copied: map[string]int{}, saved: map[string]int{}, savedAt: map[string]time.Time{},
+		dead: map[*cluster.Node]bool{}, paused: map[*cluster.Node]bool{}, gone: map[int]bool{}, frozen: map[int]bool{}, copied: map[string]int{},
 	}
 	w.Exec(t, "SET GLOBAL read_only = 0")
 	at := "'" + sandbox.ProxyAccount.User + "'@'%'"
@@ -367,12 +366,14 @@ func (w *world) nurse(n, leader *cluster.Node) {
 		cluster.Must(w.t, n.Kill(), n.Start())
 		return
 	}
-	saved := len(w.rescues(n.Name()))
-	if saved > w.saved[n.Name()] {
-		w.saved[n.Name()], w.savedAt[n.Name()] = saved, time.Now()
-	}
-	if saved > w.copied[n.Name()] && time.Since(w.savedAt[n.Name()]) > mending {
-		w.copied[n.Name()] = saved
+	saved := w.rescues(n.Name())
+	fresh := slices.ContainsFunc(saved, func(dir string) bool {
+		info, err := os.Stat(filepath.Join(dir, "gtids"))
+		cluster.Must(w.t, err)
+		return time.Since(info.ModTime()) <= mending
+	})
+	if len(saved) > w.copied[n.Name()] && !fresh {
+		w.copied[n.Name()] = len(saved)
 		w.t.Logf("    %s has transactions of its own and is copied anew from %s", n.Name(), leader.Name())
 		w.copyAnew(n)
 	}
