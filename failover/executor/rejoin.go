@@ -153,8 +153,8 @@ func (h *hands) unbringable(s *server, st *state, own, leader gtid.Set) error {
 
 // takeBack makes a node equal to its leader whose own transactions are saved: they are undone where
 // that is exact, and the engine compares and copies otherwise. Without an engine, or where neither
-// is wanted, it stays as it is.
-// unbringable is why it could not follow where they are undone, if there is something.
+// is wanted, it stays as it is. unbringable is why it could not follow once they are undone; nil for
+// nothing.
 func (h *hands) takeBack(ctx context.Context, q rescueRequest, leader *server, saved string, unbringable error) error {
 	s, own := q.server, q.own
 	why := "failover.returned is keep"
